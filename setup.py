@@ -1,0 +1,10 @@
+"""Build the cffi extensions; everything else is in pyproject.toml."""
+
+from setuptools import setup
+
+setup(
+    cffi_modules=[
+        "babel_ctl/_native/build_reader.py:ffibuilder",
+        "netns-lab/netns_lab/_native/build_switch.py:ffibuilder",
+    ]
+)
