@@ -1,0 +1,1 @@
+"""Vocabulary shared by all programs: prefixes, identities, parameters, wire formats, errors.  Pure."""
