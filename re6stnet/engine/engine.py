@@ -1,0 +1,284 @@
+"""The node's decisions: events in, commands and the time of the next timer out.  Pure.
+
+shell --handle(event, now)--> Engine --commands--> shell
+                               +- Negotiator   tunnels and their negotiation
+                               +- PeerBook     who exists, where, when to try again
+                               +- RouteTable   what Babel reaches, through which tunnel
+                               +- decide()     selection: which peers are worth a tunnel
+"""
+
+import random
+from collections.abc import Callable
+
+from re6st_core.netparams import NetworkParameters
+from re6st_core.peer_wire import Answer, Close, Offer
+from re6st_core.prefix import Prefix
+from re6stnet.engine.messages import (
+    AskBootstrap,
+    AskEndpoints,
+    BootstrapFailed,
+    Broken,
+    Command,
+    Created,
+    EndpointsChanged,
+    EndpointsUnknown,
+    Event,
+    KeepRelay,
+    NeighbourChanged,
+    ParametersChanged,
+    PeerSeen,
+    PeersLearned,
+    Prepared,
+    Received,
+    RoutesChanged,
+    Started,
+    Stopping,
+    Timer,
+    Undeliverable,
+)
+from re6stnet.engine.negotiation import Negotiator
+from re6stnet.engine.peers import KnownPeer, PeerBook
+from re6stnet.engine.routes import RouteTable
+from re6stnet.engine.selection import UNREACHABLE_NODE_TUNNELS, TunnelView, View, decide
+from re6stnet.engine.tunnel import State, Tunnel
+
+RELAY_BELOW = 2
+"""A node with fewer working tunnels keeps a WebSocket to the registry (architecture §3)."""
+SELECT_EVERY_S = 5.0
+SELECT_SOON_S = 0.05
+"""Events come in bunches; one selection serves them all."""
+MAX_QUESTIONS = 8
+"""Peers asked for their endpoints at one time."""
+
+
+class Engine:
+    """One node; ``rng`` only spreads choices, ``new_nonce`` (32 hexadecimal digits) must be unguessable."""
+
+    def __init__(
+        self,
+        own: Prefix,
+        parameters: NetworkParameters,
+        *,
+        rng: random.Random,
+        new_nonce: Callable[[], str],
+        client_count: int | None = None,
+    ) -> None:
+        self._own = own
+        self._rng = rng
+        self._client_count = client_count
+        self.parameters = parameters
+        self.peers = PeerBook(own)
+        self.routes = RouteTable()
+        self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
+        self.tunnels.max_clients = parameters.max_clients
+        self._relay = False
+        self._stopping = False
+        self._select_at: float | None = None
+        self._refresh_at = 0.0
+        self._bootstrap_at: float | None = None
+        self._bootstrap_failures = 0
+        self._asking: set[Prefix] = set()
+        self._swap: tuple[str, str] | None = None
+        """(new, old): the old tunnel goes when the new one works."""
+
+    def handle(self, event: Event, *, now: float) -> list[Command]:
+        """Take in one event at monotonic time ``now``; return what the shell must do, in this order."""
+        commands = self._dispatch(event, now)
+        if not self._stopping:
+            commands += self._due(now)
+        return commands
+
+    def next_timer(self) -> float | None:
+        """When the shell must deliver a ``Timer``, monotonic seconds."""
+        times = [self._select_at, self._bootstrap_at, self.tunnels.next_deadline()]
+        return min((t for t in times if t is not None), default=None)
+
+    # --- events -----------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: Event, now: float) -> list[Command]:  # noqa: PLR0911, PLR0912 - a table of kinds
+        match event:
+            case Started():
+                return self._start(event, now)
+            case EndpointsChanged():
+                self.tunnels.endpoints = event.endpoints
+                self._select_soon(now)
+            case ParametersChanged():
+                self.parameters = event.parameters
+                self.tunnels.max_clients = event.parameters.max_clients
+                self._select_soon(now)
+            case PeersLearned():
+                self._learn(event, now)
+            case BootstrapFailed():
+                self._bootstrap_again(now)
+            case EndpointsUnknown():
+                self._asking.discard(event.peer)
+                self.peers.failed(event.peer, now=now, rng=self._rng)
+            case Received(message=Offer() as offer):
+                if offer.endpoints:
+                    self.peers.learn([PeerSeen(offer.sender, offer.endpoints)])
+                return self.tunnels.offered(offer, now=now)
+            case Received(message=Answer() as answer):
+                return self._changed(self.tunnels.answered(answer, now=now), now)
+            case Received(message=Close() as close):
+                return self._changed(self.tunnels.closed(close, now=now), now)
+            case Prepared():
+                return self._changed(self.tunnels.prepared(event, now=now), now)
+            case Created():
+                return self.tunnels.created(event, now=now)
+            case Undeliverable():
+                return self._failed(event.tunnel, f"undeliverable: {event.reason}", now)
+            case Broken():
+                return self._failed(event.tunnel, event.reason, now)
+            case NeighbourChanged():
+                return self._neighbour(event, now)
+            case RoutesChanged():
+                if self.routes.apply(event.changes):
+                    self._select_soon(now)
+            case Timer():
+                pass
+            case Stopping():
+                self._stopping = True
+                return [
+                    command
+                    for tunnel in list(self.tunnels)
+                    for command in self.tunnels.drop(tunnel, "the node stops", now=now, failed=False)
+                ]
+        return []
+
+    def _start(self, event: Started, now: float) -> list[Command]:
+        for record in event.adopted:
+            self.tunnels.adopt(record, now=now)
+        self._refresh_at = now + self.parameters.tunnel_refresh_s
+        self._select_soon(now)
+        # Even with adopted tunnels: they may all be dead, and the answer also tells our own address.
+        self._bootstrap_at = now
+        return self._want_relay()
+
+    def _learn(self, event: PeersLearned, now: float) -> None:
+        before = len(self.peers)
+        self.peers.learn(event.peers)
+        self._asking -= {seen.prefix for seen in event.peers}
+        if len(self.peers) > before:
+            self._bootstrap_failures = 0
+        self._bootstrap_again(now)
+        self._select_soon(now)
+
+    def _neighbour(self, event: NeighbourChanged, now: float) -> list[Command]:
+        if not self.tunnels.neighbour(event, now=now):
+            return []
+        self._select_soon(now)
+        commands: list[Command] = []
+        if event.alive and self._swap and self._swap[0] == event.tunnel:
+            old = self.tunnels.get(self._swap[1])
+            self._swap = None
+            if old is not None and self.routes.expendable(old.nonce):
+                commands += self.tunnels.drop(old, "replaced", now=now, failed=False)
+        return commands + self._want_relay()
+
+    def _failed(self, nonce: str, reason: str, now: float) -> list[Command]:
+        tunnel = self.tunnels.get(nonce)
+        if tunnel is None:
+            return []
+        return self._changed(self.tunnels.drop(tunnel, reason, now=now), now)
+
+    def _changed(self, commands: list[Command], now: float) -> list[Command]:
+        self._select_soon(now)
+        return commands + self._want_relay()
+
+    # --- what time brings -------------------------------------------------------------------------------
+
+    def _due(self, now: float) -> list[Command]:
+        commands = self.tunnels.timed_out(now=now)
+        if commands:
+            self._select_soon(now)
+            commands += self._want_relay()
+        if self._bootstrap_at is not None and self._bootstrap_at <= now:
+            self._bootstrap_at = None
+            commands.append(AskBootstrap())
+        if self._select_at is not None and self._select_at <= now:
+            self._select_at = now + SELECT_EVERY_S
+            commands += self._select(now)
+        return commands
+
+    def _select_soon(self, now: float) -> None:
+        soon = now + SELECT_SOON_S
+        self._select_at = soon if self._select_at is None else min(self._select_at, soon)
+
+    def _bootstrap_again(self, now: float) -> None:
+        """Ask the registry again, ever more rarely, while we hang by fewer than two tunnels."""
+        if len(self.tunnels.active()) >= RELAY_BELOW:
+            self._bootstrap_at = None
+            return
+        delay_s = min(2.0**self._bootstrap_failures, 60.0)
+        self._bootstrap_failures = min(self._bootstrap_failures + 1, 6)
+        self._bootstrap_at = now + delay_s * self._rng.uniform(0.75, 1.25)
+
+    def _want_relay(self) -> list[Command]:
+        wanted = len(self.tunnels.active()) < RELAY_BELOW
+        if wanted == self._relay:
+            return []
+        self._relay = wanted
+        return [KeepRelay(wanted)]
+
+    # --- selection --------------------------------------------------------------------------------------
+
+    def _select(self, now: float) -> list[Command]:
+        if len(self.tunnels.active()) < RELAY_BELOW and self._bootstrap_at is None:
+            self._bootstrap_again(now)
+        refresh_due = self._refresh_at <= now and self._swap is None
+        decision = decide(self._view(now, refresh_due), rng=self._rng)
+        commands: list[Command] = self._ask_endpoints(now)
+        for prefix in decision.open:
+            commands += self.tunnels.open(self.peers.get(prefix), now=now)
+        if refresh_due:
+            self._refresh_at = now + self.parameters.tunnel_refresh_s
+            if decision.close and decision.open and (new := self.tunnels.with_peer(decision.open[0])):
+                self._swap = (new.nonce, decision.close[0][0])
+        return commands
+
+    def _view(self, now: float, refresh_due: bool) -> View:
+        return View(
+            tunnels=tuple(map(self._tunnel_view, self.tunnels)),
+            candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
+            client_count=self._wanted_tunnels(),
+            refresh_due=refresh_due,
+        )
+
+    def _wanted_tunnels(self) -> int:
+        wanted = self.parameters.client_count if self._client_count is None else self._client_count
+        served = any(not t.initiator and t.state is State.ACTIVE for t in self.tunnels)
+        return wanted if served or self.tunnels.endpoints else min(wanted, UNREACHABLE_NODE_TUNNELS)
+
+    def _tunnel_view(self, tunnel: Tunnel) -> TunnelView:
+        return TunnelView(
+            tunnel=tunnel.nonce,
+            peer=tunnel.peer,
+            initiator=tunnel.initiator,
+            active=tunnel.state is State.ACTIVE,
+            rtt_us=tunnel.rtt_us,
+            carried=len(self.routes.carried(tunnel.nonce)),
+            expendable=self.routes.expendable(tunnel.nonce),
+        )
+
+    def _is_candidate(self, peer: KnownPeer, now: float) -> bool:
+        """Known where, not waited for, no tunnel yet, and one of the two can reach the other."""
+        if not peer.endpoints_known or peer.retry_at > now or self.tunnels.with_peer(peer.prefix):
+            return False
+        can_tell = peer.relayed or bool(peer.endpoints) or self.routes.is_reachable(peer.prefix)
+        return can_tell and bool(peer.endpoints or self.tunnels.endpoints)
+
+    def _ask_endpoints(self, now: float) -> list[Command]:
+        """Ask some routed peers, of which we know no more than the route, where they are."""
+        if sum(t.initiator for t in self.tunnels) >= self._wanted_tunnels() and self._refresh_at > now:
+            return []
+        unknown: list[Prefix] = []
+        for prefix in self.routes.reachable:
+            if len(unknown) + len(self._asking) >= MAX_QUESTIONS:
+                break
+            if prefix == self._own or prefix in self._asking or self.tunnels.with_peer(prefix):
+                continue
+            peer = self.peers.get(prefix)
+            if not peer.endpoints_known and peer.retry_at <= now:
+                unknown.append(prefix)
+        self._asking.update(unknown)
+        return [AskEndpoints(prefix) for prefix in unknown]

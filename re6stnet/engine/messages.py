@@ -1,0 +1,232 @@
+"""What goes in and out of the engine: events from the shell, commands to it.
+
+A tunnel is named by the nonce of its offer, at both ends, from its first event to its last command.
+"""
+
+from dataclasses import dataclass
+
+from re6st_core.address import Endpoint
+from re6st_core.netparams import NetworkParameters
+from re6st_core.peer_wire import Message
+from re6st_core.prefix import Prefix
+
+# --- events ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The shell is ready; ``adopted`` are tunnels that lived on while no daemon ran."""
+
+    adopted: tuple["TunnelRecord", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsChanged:
+    """Where this node can be reached by anybody; empty behind a NAT."""
+
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersChanged:
+    """The network parameters to follow from now on."""
+
+    parameters: NetworkParameters
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """A node that exists, and where it says it can be reached."""
+
+    prefix: Prefix
+    endpoints: tuple[Endpoint, ...] = ()
+    relayed: bool = False
+    """It listens on the registry's WebSocket."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeersLearned:
+    """From the registry, a peer, or the cache."""
+
+    peers: tuple[PeerSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapFailed:
+    """The registry did not give peers."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsUnknown:
+    """The peer did not tell where it can be reached."""
+
+    peer: Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A verified message from a peer."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A message of this tunnel could not be carried to the peer."""
+
+    tunnel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Local port and key are ready.  ``source``: our mapped address; None: no answer by UDP, or not asked."""
+
+    tunnel: str
+    public_key: str
+    source: Endpoint | None = None
+    rtt_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The tunnel's device exists and babeld uses it."""
+
+    tunnel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The tunnel's device or process failed; it carries nothing any more."""
+
+    tunnel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourChanged:
+    """Babel hears the peer on this tunnel (``alive``) or no longer does.  ``rtt_us``: None if not known."""
+
+    tunnel: str
+    alive: bool
+    rtt_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """Babel's route to ``destination`` through ``tunnel``; ``metric`` None: there is none any more."""
+
+    destination: Prefix
+    tunnel: str
+    metric: int | None
+    installed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesChanged:
+    """Changes since the last event of this kind."""
+
+    changes: tuple[RouteChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """The time given by ``next_timer()`` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The node leaves for good: tell the peers, remove everything."""
+
+
+Event = (
+    Started
+    | EndpointsChanged
+    | ParametersChanged
+    | PeersLearned
+    | BootstrapFailed
+    | EndpointsUnknown
+    | Received
+    | Undeliverable
+    | Prepared
+    | Created
+    | Broken
+    | NeighbourChanged
+    | RoutesChanged
+    | Timer
+    | Stopping
+)
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Take a local port and make a key; with ``server``, learn our mapped address from it.  -> Prepared"""
+
+    tunnel: str
+    peer: Prefix
+    transport: str
+    server: Endpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Carry a message, stamped with its expiry, to where the recipient was seen.  -> Undeliverable"""
+
+    message: Message
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRecord:
+    """A tunnel as it is created, and as it is remembered for the next daemon."""
+
+    tunnel: str
+    peer: Prefix
+    initiator: bool
+    transport: str
+    mtu: int
+    endpoint: Endpoint | None = None
+    """Where to send to; None: wait for the peer's first packet."""
+    peer_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the device of a prepared tunnel and give it to babeld.  -> Created, Broken"""
+
+    record: TunnelRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take the tunnel from babeld and undo what Prepare and Create did, as far as they came."""
+
+    tunnel: str
+    peer: Prefix
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRelay:
+    """Have (or no longer have) a WebSocket to the registry."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskBootstrap:
+    """Ask the registry for peers.  -> PeersLearned, BootstrapFailed"""
+
+
+@dataclass(frozen=True, slots=True)
+class AskEndpoints:
+    """Ask a routed peer over the overlay where it can be reached.  -> PeersLearned, EndpointsUnknown"""
+
+    peer: Prefix
+
+
+Command = Prepare | Send | Create | Remove | KeepRelay | AskBootstrap | AskEndpoints

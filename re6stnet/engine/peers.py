@@ -1,0 +1,85 @@
+"""The peers a node knows: where they can be reached, and when to try one again.  Pure and bounded."""
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from re6st_core.address import Endpoint, Protocol
+from re6st_core.prefix import Prefix
+from re6stnet.engine.messages import PeerSeen
+
+MAX_PEERS = 512
+FIRST_RETRY_S, LAST_RETRY_S = 3.0, 300.0
+UDP_FAILURE_S = 1800.0
+"""How long a failure by UDP makes us use TCP towards the same peer."""
+
+
+@dataclass(slots=True)
+class KnownPeer:
+    """One peer of the book."""
+
+    prefix: Prefix
+    endpoints: tuple[Endpoint, ...] = ()
+    relayed: bool = False
+    endpoints_known: bool = False
+    """False: heard of only by its route."""
+    failures: int = 0
+    retry_at: float = 0.0
+    udp_failed_at: float | None = None
+
+    def endpoint(self, protocol: Protocol) -> Endpoint | None:
+        """The peer's preferred endpoint of this protocol."""
+        return next((e for e in self.endpoints if e.protocol is protocol), None)
+
+    def udp_works(self, now: float) -> bool:
+        """Whether UDP is worth trying."""
+        return self.udp_failed_at is None or now - self.udp_failed_at > UDP_FAILURE_S
+
+
+class PeerBook:
+    """At most ``MAX_PEERS`` peers; the one that failed most makes room for a new one."""
+
+    def __init__(self, own: Prefix) -> None:
+        self._own = own
+        self._peers: dict[Prefix, KnownPeer] = {}
+
+    def __iter__(self) -> Iterator[KnownPeer]:
+        return iter(self._peers.values())
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, prefix: Prefix) -> KnownPeer:
+        """The peer, added if new; our own prefix is never a peer (ValueError)."""
+        if prefix == self._own:
+            raise ValueError("a node is not its own peer")
+        peer = self._peers.get(prefix)
+        if peer is None:
+            if len(self._peers) >= MAX_PEERS:
+                worst = max(self._peers.values(), key=lambda p: p.failures)
+                del self._peers[worst.prefix]
+            peer = self._peers[prefix] = KnownPeer(prefix)
+        return peer
+
+    def learn(self, seen: Iterable[PeerSeen]) -> None:
+        """Note what was heard; a peer that says where it is gets tried again at once."""
+        for heard in seen:
+            if heard.prefix == self._own:
+                continue
+            peer = self.get(heard.prefix)
+            if peer.endpoints != heard.endpoints or not peer.endpoints_known:
+                peer.endpoints, peer.endpoints_known = heard.endpoints, True
+                peer.retry_at, peer.udp_failed_at = 0.0, None
+            peer.relayed = heard.relayed
+
+    def failed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
+        """Wait before trying this peer again: twice as long each time, spread by chance."""
+        peer = self.get(prefix)
+        delay_s = min(FIRST_RETRY_S * 2.0**peer.failures, LAST_RETRY_S)
+        peer.failures = min(peer.failures + 1, 16)
+        peer.retry_at = now + delay_s * rng.uniform(0.75, 1.25)
+
+    def succeeded(self, prefix: Prefix) -> None:
+        """A tunnel to this peer works."""
+        peer = self.get(prefix)
+        peer.failures, peer.retry_at = 0, 0.0
