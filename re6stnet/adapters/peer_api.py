@@ -1,0 +1,85 @@
+"""What peers may ask this node, by HTTPS with the network's certificates at both ends (TLS 1.3).
+
+    POST /v1/message      a signed message (re6st_core.peer_wire); 200 and the signed answer, or 204
+    GET  /v1/endpoints    where this node can be reached: 200, {"endpoints": [...]}
+
+Served on the overlay address, and on the underlay behind the one TCP port (OpenVPN hands over what is not
+its own).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from re6st_core.address import Endpoint
+from re6st_core.errors import ConfigError, WireError
+from re6st_core.json_wire import encode_json
+from re6st_core.peer_wire import MAX_MESSAGE
+from re6stnet.ports import Handler
+
+PEER_PORT = 326
+"""TCP, on the overlay (the number that re6st uses for UDP)."""
+MESSAGE_PATH = "/v1/message"
+ENDPOINTS_PATH = "/v1/endpoints"
+MAX_PENDING = 64
+"""Requests being served at one time; more are told to come back later."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsBody:
+    """Answer to ``GET /v1/endpoints``."""
+
+    endpoints: tuple[Endpoint, ...]
+
+
+class PeerApi:
+    """The HTTPS server of a node; ``handler`` gets messages before anything in them is trusted."""
+
+    def __init__(
+        self, tls: ssl.SSLContext, handler: Handler, endpoints: Callable[[], tuple[Endpoint, ...]]
+    ) -> None:
+        self._tls = tls
+        self._handler = handler
+        self._endpoints = endpoints
+        self._pending = 0
+        app = web.Application(client_max_size=MAX_MESSAGE)
+        app.router.add_post(MESSAGE_PATH, self._message)
+        app.router.add_get(ENDPOINTS_PATH, self._tell_endpoints)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=10)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen on one more address; return the port (0: any).  Raises ConfigError if it is taken."""
+        if self._runner.server is None:
+            await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
+        try:
+            await site.start()
+        except OSError as exc:
+            raise ConfigError(f"cannot listen on [{host}]:{port}/tcp: {exc.strerror}") from exc
+        server = site._server  # the public interface has no way to learn the port that was taken
+        assert isinstance(server, asyncio.Server)
+        taken: int = server.sockets[0].getsockname()[1]
+        return taken
+
+    async def close(self) -> None:
+        """Stop listening, end what is being served."""
+        await self._runner.cleanup()
+
+    async def _message(self, request: web.Request) -> web.Response:
+        if self._pending >= MAX_PENDING:
+            return web.Response(status=503, text="busy\n", headers={"Retry-After": "5"})
+        self._pending += 1
+        try:
+            answer = await self._handler(await request.read())
+        except WireError as exc:
+            return web.Response(status=400, text=f"{exc}\n")
+        finally:
+            self._pending -= 1
+        return web.Response(status=204) if answer is None else web.Response(body=answer)
+
+    async def _tell_endpoints(self, _request: web.Request) -> web.Response:
+        body = encode_json(EndpointsBody(self._endpoints()))
+        return web.Response(body=body, content_type="application/json")

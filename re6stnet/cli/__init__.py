@@ -1,0 +1,1 @@
+"""Commands of the node: parse, build settings, call; the only place that exits."""

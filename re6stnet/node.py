@@ -1,0 +1,213 @@
+"""The asyncio shell of the node: waits, feeds the engine, executes its commands, and decides nothing.
+
+adapters --events--> queue --> engine.handle() --> commands --> adapters
+                       ^------- engine.next_timer() ------'
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from re6st_core import logfields as lf
+from re6st_core.address import Endpoint
+from re6st_core.errors import PeerError, Re6stError, RegistryError
+from re6st_core.logfields import describe
+from re6st_core.peer_wire import Close
+from re6stnet.engine.engine import Engine
+from re6stnet.engine.messages import (
+    AskBootstrap,
+    AskEndpoints,
+    BootstrapFailed,
+    Broken,
+    Command,
+    Create,
+    EndpointsUnknown,
+    Event,
+    KeepRelay,
+    NeighbourChanged,
+    PeerSeen,
+    PeersLearned,
+    Prepare,
+    Remove,
+    Send,
+    Started,
+    Stopping,
+    Timer,
+    TunnelRecord,
+    Undeliverable,
+)
+from re6stnet.ports import Messenger, Tunnels
+
+log = logging.getLogger(__name__)
+
+CLOSE_FIRST_S = 0.3
+"""How long the removal of a tunnel waits for the word of it to leave, perhaps through that very tunnel."""
+STOP_S = 10.0
+MAX_EVENTS = 10000
+
+
+class Node:
+    """Runs one engine.  ``bootstrap`` asks the registry and posts what it learns, or raises RegistryError."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tunnels: Tunnels,
+        messenger: Messenger,
+        keep_relay: Callable[[bool], None],
+        bootstrap: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.engine = engine
+        self._tunnels = tunnels
+        self._messenger = messenger
+        self._keep_relay = keep_relay
+        self._bootstrap = bootstrap
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._work: dict[str, asyncio.Task[None]] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self.active_since: dict[str, float] = {}
+        """Monotonic seconds since when Babel hears the peer, by tunnel."""
+
+    def post(self, event: Event) -> None:
+        """Give an event to the engine; when it cannot follow, what can be lost is lost, and said."""
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            log.error("the engine is overloaded: %s dropped", type(event).__name__)
+
+    async def run(self, adopted: tuple[TunnelRecord, ...]) -> None:
+        """Work until cancelled."""
+        self.post(Started(adopted))
+        while True:
+            event = await self._next_event()
+            self._note(event)
+            for command in self.engine.handle(event, now=time.monotonic()):
+                self._execute(command)
+
+    async def stop(self) -> None:
+        """Tell the peers, remove all tunnels, wait until that is done."""
+        for command in self.engine.handle(Stopping(), now=time.monotonic()):
+            self._execute(command)
+        self._keep_relay(False)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_S)
+            for task in late:
+                task.cancel()
+
+    async def _next_event(self) -> Event:
+        timer = self.engine.next_timer()
+        if timer is None:
+            return await self._events.get()
+        try:
+            async with asyncio.timeout_at(timer):  # the loop's clock is time.monotonic()
+                return await self._events.get()
+        except TimeoutError:
+            return Timer()
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, NeighbourChanged):
+            known = event.tunnel in self.active_since
+            if event.alive and not known:
+                self.active_since[event.tunnel] = time.monotonic()
+                tunnel = self.engine.tunnels.get(event.tunnel)
+                if tunnel is not None:
+                    fields: dict[str, object] = {lf.PEER: tunnel.peer, lf.TRANSPORT: tunnel.transport}
+                    log.info(describe("tunnel up", {**fields, lf.TUNNEL: tunnel.nonce[:8]}))
+            elif not event.alive and known:
+                del self.active_since[event.tunnel]
+                log.warning(describe("neighbour lost", {lf.TUNNEL: event.tunnel[:8]}))
+
+    # --- commands ---------------------------------------------------------------------------------------
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case Prepare():
+                self._chain(command.tunnel, self._tunnels.prepare(command))
+            case Create():
+                self._chain(command.record.tunnel, self._tunnels.create(command.record))
+            case Remove():
+                fields: dict[str, object] = {lf.PEER: command.peer, lf.REASON: command.reason}
+                log.info(describe("tunnel ends", {lf.TUNNEL: command.tunnel[:8], **fields}))
+                self.active_since.pop(command.tunnel, None)
+                self._task(self._remove(command.tunnel, self._work.pop(command.tunnel, None)))
+            case Send():
+                task = self._task(self._send(command))
+                if isinstance(command.message, Close):
+                    self._closing[command.message.nonce] = task
+                    task.add_done_callback(lambda _t: self._closing.pop(command.message.nonce, None))
+            case KeepRelay():
+                self._keep_relay(command.wanted)
+            case AskBootstrap():
+                self._task(self._ask_bootstrap())
+            case AskEndpoints():
+                self._task(self._ask_endpoints(command))
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("unexpected failure", exc_info=error)
+
+    def _chain(self, nonce: str, work: Coroutine[Any, Any, None]) -> None:
+        """Prepare and Create of one tunnel follow each other; the outcome is an event, whatever it is."""
+        before = self._work.get(nonce)
+
+        async def guarded() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            try:
+                await work
+            except Re6stError as exc:
+                self.post(Broken(nonce, str(exc)))
+            except Exception as exc:
+                log.exception("unexpected failure of tunnel %s", nonce[:8])
+                self.post(Broken(nonce, f"{type(exc).__name__}: {exc}"))
+
+        self._work[nonce] = self._task(guarded())
+
+    async def _remove(self, nonce: str, work: asyncio.Task[None] | None) -> None:
+        if closing := self._closing.get(nonce):
+            await asyncio.wait([closing], timeout=CLOSE_FIRST_S)
+        if work is not None and not work.done():
+            work.cancel()
+            await asyncio.wait([work])
+        with contextlib.suppress(KeyError):
+            del self._work[nonce]
+        try:
+            await self._tunnels.remove(nonce)
+        except Re6stError as exc:
+            log.error(describe("cannot remove a tunnel", {lf.TUNNEL: nonce[:8], lf.REASON: exc}))
+
+    async def _send(self, command: Send) -> None:
+        message = command.message
+        try:
+            await self._messenger.send(message, command.endpoints)
+        except PeerError as exc:
+            if not isinstance(message, Close):
+                self.post(Undeliverable(message.nonce, str(exc)))
+
+    async def _ask_bootstrap(self) -> None:
+        try:
+            await self._bootstrap()
+        except RegistryError as exc:
+            log.warning(describe("no peers from the registry", {lf.REASON: exc}))
+            self.post(BootstrapFailed(str(exc)))
+
+    async def _ask_endpoints(self, command: AskEndpoints) -> None:
+        try:
+            endpoints: tuple[Endpoint, ...] = await self._messenger.ask_endpoints(command.peer)
+        except PeerError as exc:
+            log.debug("%s does not tell its endpoints: %s", command.peer, exc)
+            self.post(EndpointsUnknown(command.peer))
+            return
+        self.post(PeersLearned((PeerSeen(command.peer, endpoints),)))
