@@ -89,7 +89,9 @@ class Engine:
         return commands
 
     def next_timer(self) -> float | None:
-        """When the shell must deliver a ``Timer``, monotonic seconds."""
+        """When the shell must deliver a ``Timer``, monotonic seconds; None: never."""
+        if self._stopping:
+            return None
         times = [self._select_at, self._bootstrap_at, self.tunnels.next_deadline()]
         return min((t for t in times if t is not None), default=None)
 

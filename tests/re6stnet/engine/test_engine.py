@@ -1,0 +1,135 @@
+"""Engines talk to each other in memory: the mesh forms, keeps its limits, and mends itself."""
+
+import pytest
+
+from re6st_core.peer_wire import OPENVPN, WIREGUARD
+from re6stnet.engine.negotiation import MAX_TUNNELS
+from tests.helpers.engine_mesh import Mesh, transports
+
+
+def connected(mesh: Mesh) -> bool:
+    return len(mesh.components()) == 1
+
+
+def test_two_nodes_find_each_other() -> None:
+    mesh = Mesh()
+    mesh.add(), mesh.add()
+    mesh.run(5)
+    assert connected(mesh)
+
+
+def test_a_lone_node_waits_and_is_found_later() -> None:
+    mesh = Mesh()
+    mesh.add()
+    mesh.run(300)
+    mesh.add()
+    mesh.run(10)
+    assert connected(mesh)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_thirty_nodes_become_one_mesh_within_ten_seconds(seed: int) -> None:
+    mesh = Mesh(seed=seed)
+    for _ in range(30):
+        mesh.add()
+    mesh.run(10)
+    assert connected(mesh)
+    for node in mesh.nodes.values():
+        opened = [t for t in node.engine.tunnels if t.initiator]
+        assert len(opened) <= mesh.parameters.client_count + 1
+        assert len(node.engine.tunnels) <= MAX_TUNNELS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mesh_forms_although_a_third_of_the_messages_is_lost(seed: int) -> None:
+    mesh = Mesh(seed=seed, loss=0.33)
+    for _ in range(10):
+        mesh.add()
+    mesh.run(120)
+    assert connected(mesh)
+
+
+def test_there_is_never_more_than_one_tunnel_per_pair() -> None:
+    mesh = Mesh(client_count=10)
+    for _ in range(8):
+        mesh.add()
+    for _ in range(100):
+        mesh.run(0.1)
+        for node in mesh.nodes.values():
+            peers = [t.peer for t in node.engine.tunnels]
+            assert len(peers) == len(set(peers))
+
+
+def test_a_node_without_udp_gets_tunnels_over_tcp_and_the_others_do_not() -> None:
+    mesh = Mesh()
+    blocked = mesh.add(udp=False)
+    others = [mesh.add() for _ in range(5)]
+    mesh.run(30)
+    assert connected(mesh)
+    assert transports(mesh, blocked) == {OPENVPN}
+    assert any(WIREGUARD in transports(mesh, other) for other in others)
+
+
+def test_nodes_behind_a_nat_hang_on_public_ones_by_at_most_two_tunnels_of_their_own() -> None:
+    mesh = Mesh()
+    for _ in range(4):
+        mesh.add()
+    hidden = [mesh.add(public=False) for _ in range(3)]
+    mesh.run(30)
+    assert connected(mesh)
+    for node in hidden:
+        assert all(mesh.nodes[t.peer].endpoints for t in node.engine.tunnels)
+
+
+def test_a_node_with_two_tunnels_lets_go_of_the_relay() -> None:
+    mesh = Mesh()
+    for _ in range(6):
+        mesh.add()
+    mesh.run(30)
+    for node in mesh.nodes.values():
+        assert node.relay == (len(node.engine.tunnels.active()) < 2)
+
+
+def test_tunnels_of_a_node_that_died_in_silence_are_replaced() -> None:
+    mesh = Mesh()
+    nodes = [mesh.add() for _ in range(8)]
+    mesh.run(30)
+    mesh.kill(nodes[0])
+    mesh.run(60)
+    assert connected(mesh)
+    assert not any(t.peer == nodes[0].prefix for n in nodes[1:] for t in n.engine.tunnels.active())
+
+
+def test_a_node_that_leaves_tells_its_peers_at_once() -> None:
+    mesh = Mesh()
+    nodes = [mesh.add() for _ in range(6)]
+    mesh.run(30)
+    mesh.stop(nodes[0])
+    mesh.run(1)
+    assert not nodes[0].devices
+    assert not any(nodes[0].prefix in n.devices.values() for n in nodes[1:])
+
+
+def test_the_least_used_tunnel_makes_room_without_cutting_anybody_off() -> None:
+    mesh = Mesh(client_count=2)
+    for _ in range(10):
+        mesh.add()
+    mesh.run(20)
+    before = {n.prefix: set(n.devices.values()) for n in mesh.nodes.values()}
+    for _ in range(80):
+        mesh.run(10)
+        assert connected(mesh)
+    after = {n.prefix: set(n.devices.values()) for n in mesh.nodes.values()}
+    assert before != after
+
+
+def test_the_same_seed_gives_the_same_mesh() -> None:
+    def tunnels(seed: int) -> list[list[str]]:
+        mesh = Mesh(seed=seed)
+        for _ in range(12):
+            mesh.add()
+        mesh.run(60)
+        return [sorted(n.devices) for n in mesh.nodes.values()]
+
+    assert tunnels(3) == tunnels(3)
+    assert tunnels(3) != tunnels(4)
