@@ -1,0 +1,1 @@
+"""A believable Internet on one machine: namespaces, measured delays, NAT, and the real daemons."""

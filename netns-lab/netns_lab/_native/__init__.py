@@ -1,0 +1,1 @@
+"""C parts of the lab, compiled by cffi; see ``build_switch.py``."""

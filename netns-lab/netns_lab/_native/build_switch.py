@@ -1,0 +1,23 @@
+"""Build recipe of ``netns_lab._native._switch``, the switch in C (cffi, API mode).
+
+``setup.py`` uses ``ffibuilder``; ``python build_switch.py`` compiles in place, beside this file.
+"""
+
+from pathlib import Path
+
+from cffi import FFI
+
+_HERE = Path(__file__).resolve().parent
+_HEADER = (_HERE / "switch.h").read_text()
+
+ffibuilder = FFI()
+ffibuilder.cdef(_HEADER)
+# The source is handed over as text: it then builds the same from any working directory.
+ffibuilder.set_source(
+    "netns_lab._native._switch",
+    "#include <stddef.h>\n#include <stdint.h>\n" + _HEADER + (_HERE / "switch.c").read_text(),
+    extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(tmpdir=str(_HERE.parent.parent), verbose=True)

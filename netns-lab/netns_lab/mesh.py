@@ -1,0 +1,220 @@
+"""The real programs on the machines of a lab: a registry, nodes that join it, and their daemons.
+
+The lab knows them by their command lines and their ``--json`` output only, as any user does.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cryptography import x509
+
+from netns_lab.lab import Lab
+from netns_lab.namespace import Machine, last_line
+from netns_lab.programs import own
+from re6st_core.errors import RouterError
+
+T = TypeVar("T")
+
+NETWORK = "2001:db8:42::/48"
+_READY_WITHIN_S = 20.0
+_READY_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One line of a node's ``re6st status``."""
+
+    peer: str  # CN
+    transport: str  # "wireguard" or "openvpn"
+    state: str
+
+
+class Mesh:
+    """Use as a context manager around everything that runs: it watches the daemons."""
+
+    def __init__(self, lab: Lab, *, registry: str, client_count: int, port: int = 1194) -> None:
+        """``registry`` names the machine that hosts it; all others are nodes."""
+        self._lab = lab
+        self._registry = registry
+        self._client_count = client_count
+        self._port = port
+        self.nodes = tuple(node for node in lab.topology.nodes if node != registry)
+        self.addresses: dict[str, IPv6Address] = {}  # of the nodes that have joined
+        self.url = f"http://{lab.topology.address_of(registry)}/"
+        self._fingerprint = ""
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._watches: dict[int, str] = {}  # pidfd -> name
+        # Enrolment is work for the processor: more at once would only be slower.
+        self._enough = asyncio.Semaphore(os.cpu_count() or 1)
+
+    def __enter__(self) -> Self:
+        self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watch("the switch", self._lab.switch.pid)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._watches:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+        if self._death.done() and not self._death.cancelled():
+            self._death.exception()  # seen: asyncio need not complain that nobody looked
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """All machines of the lab, by name."""
+        return self._lab.machines
+
+    def machine(self, name: str) -> Machine:
+        """The machine of a node or of the registry."""
+        return self._lab.machines[name]
+
+    def log(self, name: str) -> Path:
+        """Where the programs of a machine log."""
+        return self._lab.logs / f"{name}.log"
+
+    async def unless_one_dies(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that needs all that runs; RouterError as soon as a daemon or the switch ends."""
+        task = asyncio.ensure_future(work)
+        self._death.add_done_callback(lambda _: task.cancel())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._death.done():
+                self._death.result()  # raises what happened
+            raise
+
+    async def start_registry(self) -> str:
+        """Create the network and run its registry until it answers; returns the CA's fingerprint."""
+        host = str(self._lab.topology.address_of(self._registry))
+        init = [
+            "init",
+            "--network",
+            NETWORK,
+            "--host",
+            host,
+            "--client-count",
+            str(self._client_count),
+            "--json",
+        ]
+        self._fingerprint = json_object(await self._registry_command(*init))["fingerprint"]
+        argv = [*own("re6st-registry"), "run", "--dir", str(self._registry_dir)]
+        self._start_daemon(self._registry, argv, cwd=None)
+        await self.unless_one_dies(self._registry_answers())
+        return self._fingerprint
+
+    async def join(self, node: str) -> IPv6Address:
+        """Give a node a token and let it enrol; returns the overlay address its certificate states."""
+        async with self._enough:
+            token = json_object(await self._registry_command("token", "add", "--json"))["token"]
+            etc = self._directory(node, "etc")
+            conf = [*own("re6st-conf"), "-d", str(etc), "--registry", self.url]
+            conf += ["--fingerprint", self._fingerprint, "--token", token]
+            await self.machine(node).call(conf, cwd=etc, log=self.log(node))
+        certificate = x509.load_pem_x509_certificate((etc / "cert.crt").read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        address = next(ip for ip in names.get_values_for_type(x509.IPAddress) if isinstance(ip, IPv6Address))
+        self.addresses[node] = address
+        return address
+
+    def start(self, node: str) -> None:
+        """Start the daemon of a node that has joined."""
+        etc = self._directory(node, "etc")
+        argv = [*own("re6stnet"), "@re6stnet.conf"]
+        for option, name in (("--run", "run"), ("--state", "state"), ("--log", "log")):
+            argv += [option, str(self._directory(node, name))]
+        argv += ["--port", str(self._port), "--client-count", str(self._client_count)]
+        self._start_daemon(node, argv, cwd=etc)
+
+    async def show(self, node: str, *options: str) -> str:
+        """What ``re6st status`` says on a node."""
+        argv = [*own("re6st"), "--run", str(self._directory(node, "run")), "status", *options]
+        return await self.machine(node).call(argv, log=self.log(node))
+
+    async def tunnels(self, node: str) -> list[Tunnel]:
+        """The tunnels of a node."""
+        status = json_object(await self.show(node, "--json"))
+        return [Tunnel(each["peer"], each["transport"], each["state"]) for each in status["tunnels"]]
+
+    def rss_mb(self, node: str) -> float:
+        """Resident memory of a node's daemon, in MB (10^6 bytes)."""
+        for line in Path(f"/proc/{self._daemons[node].pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise RouterError(f"the daemon of {node} is dead")
+
+    @property
+    def _registry_dir(self) -> Path:
+        return self._directory(self._registry, "registry")
+
+    def _directory(self, name: str, kind: str) -> Path:
+        directory = self.machine(name).directory / kind
+        directory.mkdir(exist_ok=True)
+        return directory
+
+    async def _registry_command(self, *words: str) -> str:
+        argv = [*own("re6st-registry"), *words, "--dir", str(self._registry_dir)]
+        return await self.machine(self._registry).call(argv, log=self.log(self._registry))
+
+    async def _registry_answers(self) -> None:
+        """Wait until the CA certificate can be fetched; nothing tells when, so it is asked for."""
+        address = str(self._lab.topology.address_of(self._registry))
+        machine = self.machine(self._registry)
+        try:
+            async with asyncio.timeout(_READY_WITHIN_S):
+                while not await http_answers(machine, address, "/cas/crt/ca.crt.pem"):  # noqa: ASYNC110
+                    await asyncio.sleep(_READY_EVERY_S)
+        except TimeoutError as exc:
+            log = self.log(self._registry)
+            raise RouterError(f"the registry does not answer: {last_line(log)} (see {log})") from exc
+
+    def _start_daemon(self, name: str, argv: list[str], cwd: Path | None) -> None:
+        self._daemons[name] = self.machine(name).start(argv, log=self.log(name), cwd=cwd)
+        self._watch(name, self._daemons[name].pid)
+
+    def _watch(self, name: str, pid: int) -> None:
+        handle = os.pidfd_open(pid)
+        self._watches[handle] = name
+        asyncio.get_running_loop().add_reader(handle, self._died, handle)
+
+    def _died(self, handle: int) -> None:
+        name = self._watches.pop(handle)
+        asyncio.get_running_loop().remove_reader(handle)
+        os.close(handle)
+        if not self._death.done():
+            log = self._lab.logs / "switch.log" if name == "the switch" else self.log(name)
+            who = name if name == "the switch" else f"the daemon of {name}"
+            self._death.set_exception(RouterError(f"{who} ended: {last_line(log)} (see {log})"))
+
+
+def json_object(text: str) -> dict[str, Any]:  # Any: the shape is what the caller asks of it
+    """The JSON object a command printed; RouterError if it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise RouterError(f"not JSON: {text[:80]!r}") from exc
+    if not isinstance(value, dict):
+        raise RouterError(f"not a JSON object: {text[:80]!r}")
+    return value
+
+
+async def http_answers(machine: Machine, address: str, path: str) -> bool:
+    """Whether a GET from that machine is answered with status 200."""
+    loop = asyncio.get_running_loop()
+    with machine.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        try:
+            await loop.sock_connect(connection, (address, 80))
+            await loop.sock_sendall(connection, f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+            return b" 200 " in await loop.sock_recv(connection, 64)
+        except OSError:
+            return False

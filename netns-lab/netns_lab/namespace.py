@@ -1,0 +1,119 @@
+"""A machine of the lab: a network namespace, and an environment that every command run in it shares.
+
+Each command gets a mount namespace in which the machine's own directory lies on ``/run/wireguard``, where
+wireguard-go keeps its control sockets: two machines may then both have a ``wg0``.  The directory, not the
+mount namespace, is what the commands share, so no process has to be kept alive to hold it.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netns_lab import programs
+from netns_lab._native._switch import lib
+from re6st_core.errors import RouterError
+
+NETNS_DIR = Path("/run/netns")
+_WIREGUARD_DIR = Path("/run/wireguard")
+# `ip netns exec` has made the mounts private to the command before this runs.
+_ENTER = f'mount --bind "$0" {_WIREGUARD_DIR} && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A network namespace and a directory for its files; both exist from :meth:`create` to the clean-up."""
+
+    namespace: str
+    directory: Path
+
+    @property
+    def path(self) -> Path:
+        """The file that stands for the network namespace."""
+        return NETNS_DIR / self.namespace
+
+    def create(self) -> None:
+        """Make namespace and directories; RouterError when the kernel refuses."""
+        (self.directory / "wireguard").mkdir(parents=True)
+        _WIREGUARD_DIR.mkdir(mode=0o755, exist_ok=True)  # shared by all labs, so it stays, empty
+        programs.run(["ip", "netns", "add", self.namespace])
+
+    def ip(self, lines: Iterable[str]) -> None:
+        """Apply ``ip`` commands, one per line, all in one process; stops at the first that fails."""
+        programs.run(["ip", "-n", self.namespace, "-batch", "-"], text="".join(f"{line}\n" for line in lines))
+
+    def sysctl(self, settings: Mapping[str, int]) -> None:
+        """Set kernel parameters of this namespace; those that this kernel does not have are left out."""
+        self.run(["sysctl", "-qew", *(f"{name}={value}" for name, value in settings.items())])
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A socket, non-blocking, that lives in this namespace although our process does not."""
+        fd = lib.lab_socket_in(str(self.path).encode(), family, kind, protocol)
+        if fd < 0:
+            raise RouterError(f"socket in {self.namespace}: {os.strerror(-fd)}")
+        return socket.socket(fileno=fd)
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs ``argv`` on this machine, as the very process that executes it."""
+        wireguard = str(self.directory / "wireguard")
+        return ["ip", "netns", "exec", self.namespace, "sh", "-c", _ENTER, wireguard, *argv]
+
+    def run(self, argv: Sequence[str], *, text: str = "", timeout_s: float = 30) -> str:
+        """Run a command to its end; returns its output, RouterError if it fails."""
+        return programs.run(self.command(argv), text=text, timeout_s=timeout_s, shown=argv)
+
+    async def call(
+        self, argv: Sequence[str], *, log: Path, cwd: Path | None = None, timeout_s: float = 60
+    ) -> str:
+        """Run a command to its end while others run; returns its standard output, the rest goes to ``log``.
+
+        Raises RouterError with the last line it logged.
+        """
+        with log.open("ab") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *self.command(argv),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                cwd=cwd,
+                env=programs.own_environment(),
+                start_new_session=True,
+            )
+            try:
+                async with asyncio.timeout(timeout_s):
+                    output, _ = await process.communicate()
+            except TimeoutError as exc:
+                raise RouterError(f"{argv[0]} did not end within {timeout_s:g} s (see {log})") from exc
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        if process.returncode != 0:
+            raise RouterError(f"{argv[0]}: exit status {process.returncode}: {last_line(log)} (see {log})")
+        return output.decode()
+
+    def start(
+        self, argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a daemon on this machine, detached from our terminal; its output is appended to ``log``."""
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                self.command(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=dict(env) if env is not None else programs.own_environment(),
+                start_new_session=True,
+            )
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something; for error messages."""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
