@@ -1,0 +1,160 @@
+"""The local question-and-answer socket: ``re6st`` asks, the daemon tells.  One JSON line each way.
+
+{"ask": "status"}  ->  {...} as in Status
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from re6st_core.errors import ConfigError, PeerError, WireError
+from re6st_core.json_wire import decode_json_untrusted, encode_json
+
+MAX_LINE = 4 << 20
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityStatus:
+    """Who the node is."""
+
+    cn: str
+    address: str
+    subnet: str
+    network: str
+    expires: str
+    """End of the certificate's life, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStatus:
+    """How the daemon is."""
+
+    pid: int
+    uptime_s: float
+    rss_bytes: int
+    version: str
+    registry: str
+    registry_error: str
+    """Why the registry did not answer the last time, empty if it did."""
+    relay: bool
+    """A WebSocket to the registry is open."""
+    endpoints: tuple[str, ...]
+    parameters: int
+    """Version of the network parameters."""
+    babeld: bool
+    """babeld answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelStatus:
+    """One tunnel."""
+
+    tunnel: str
+    peer: str
+    transport: str
+    device: str
+    state: str
+    role: str
+    """client: we opened it; server: the peer did."""
+    rtt_ms: float | None
+    endpoint: str
+    since_s: float | None
+    """Seconds since Babel hears the peer."""
+    pid: int | None
+    destinations: int
+    """How many nodes are reached through it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteStatus:
+    """One route of Babel."""
+
+    destination: str
+    peer: str
+    """The neighbour it goes through."""
+    via: str
+    device: str
+    metric: int
+    installed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything ``re6st status`` shows."""
+
+    identity: IdentityStatus
+    daemon: DaemonStatus
+    tunnels: tuple[TunnelStatus, ...]
+    routes: tuple[RouteStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What ``re6st`` asks."""
+
+    ask: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Answer to a question that makes no sense."""
+
+    error: str
+
+
+async def serve(path: Path, status: Callable[[], Status]) -> asyncio.Server:
+    """Listen, for root only.  Raises ConfigError if that is not possible."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer: Status | Refusal
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                question = decode_json_untrusted(Question, await reader.readline(), max_size=1024)
+                known = question.ask == "status"
+                answer = status() if known else Refusal(f"unknown question {question.ask[:40]!r}")
+                writer.write(encode_json(answer) + b"\n")
+                await writer.drain()
+        except (WireError, ValueError) as exc:
+            writer.write(encode_json(Refusal(str(exc)[:200])) + b"\n")
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                await writer.wait_closed()
+
+    old_mask = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        return await asyncio.start_unix_server(talk, path, limit=1024)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {path}: {exc.strerror}") from exc
+    finally:
+        os.umask(old_mask)
+
+
+async def ask_status(path: Path) -> Status:
+    """Ask the daemon.  Raises ConfigError if none listens there, PeerError if it answers garbage."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            writer.write(encode_json(Question("status")) + b"\n")
+            line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+    except (FileNotFoundError, ConnectionRefusedError) as exc:
+        raise ConfigError(
+            f"no re6stnet answers on {path}: is it running (systemctl status re6stnet), and with this --run?"
+        ) from exc
+    except PermissionError as exc:
+        raise ConfigError(f"{path} is for root only: try sudo") from exc
+    except (OSError, TimeoutError, ValueError) as exc:
+        raise PeerError(f"re6stnet does not answer on {path}: {exc or 'time-out'}") from exc
+    try:
+        return decode_json_untrusted(Status, line, max_size=MAX_LINE)
+    except WireError as exc:
+        raise PeerError(f"re6stnet on {path}: {exc}") from exc
