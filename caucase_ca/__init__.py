@@ -1,0 +1,1 @@
+"""Certificate authority of a network: what certificates contain, and their signing."""

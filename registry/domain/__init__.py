@@ -1,0 +1,1 @@
+"""What the registry decides, given what it knows: no I/O, time and chance are arguments."""

@@ -1,0 +1,59 @@
+"""Which members are here now (on the relay) or called lately, for bootstrap answers."""
+
+import random
+from datetime import datetime
+
+from re6st_core.address import decode_endpoints_untrusted
+from re6st_core.errors import WireError
+from re6st_core.prefix import Prefix
+from re6st_core.registry_wire import BootstrapPeer
+from registry.domain.records import Node
+from registry.domain.sampling import RandomSet, Sighting, Sightings
+from registry.publication import Publication
+
+
+class Presence:
+    """Sightings, and the prefixes on the relay, both in memory; the database has the sightings too."""
+
+    def __init__(self) -> None:
+        self.sightings = Sightings()
+        self.relayed = RandomSet()
+        self.serials: dict[Prefix, int] = {}
+        """Of the certificates shown on the relay."""
+
+    def restore(self, nodes: list[tuple[Node, int]]) -> None:
+        """Take up what the database knows, after a restart."""
+        for node, serial in nodes:
+            try:
+                endpoints = decode_endpoints_untrusted(node.endpoints)
+            except WireError:
+                continue  # written by a version that allowed more
+            if node.seen is not None:
+                self.sightings.put(Sighting(node.prefix, endpoints, serial, node.seen, node.seen))
+
+    def sample(
+        self, count: int, *, caller: Prefix, published: Publication, now: datetime, rng: random.Random
+    ) -> list[BootstrapPeer]:
+        """Up to ``count`` peers: about half of them on the relay, where they can surely be reached."""
+        chosen: dict[Prefix, BootstrapPeer] = {}
+        for prefix in self.relayed.choose(max(count // 2, count - len(self.sightings)), {caller}, rng):
+            if not published.is_revoked(self.serials[prefix]):
+                sighting = self.sightings.get(prefix)
+                endpoints = sighting.endpoints if sighting else ()
+                chosen[prefix] = BootstrapPeer(prefix=prefix, endpoints=endpoints, relayed=True)
+        without = {caller, *chosen}
+        while len(chosen) < count:
+            drawn = self.sightings.sample(count - len(chosen), without=without, now=now, rng=rng)
+            if not drawn:
+                break
+            for sighting in drawn:
+                without.add(sighting.prefix)
+                if published.is_revoked(sighting.serial):
+                    self.sightings.forget(sighting.prefix)
+                else:
+                    relayed = sighting.prefix in self.relayed
+                    peer = BootstrapPeer(
+                        prefix=sighting.prefix, endpoints=sighting.endpoints, relayed=relayed
+                    )
+                    chosen[sighting.prefix] = peer
+        return list(chosen.values())

@@ -1,0 +1,233 @@
+"""What can be asked of a registry, each as one transaction: decide, sign, store, answer.
+
+Synchronous, for one thread; the HTTP server and the command line both come here.
+"""
+
+import base64
+import hashlib
+import logging
+import secrets
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from caucase_ca.authority import Authority
+from caucase_ca.policy import load_request_untrusted
+from re6st_core.errors import CertificateError
+from re6st_core.identity import Identity
+from re6st_core.prefix import Prefix
+from re6st_core.registry_wire import EnrolRequest
+from registry import publication
+from registry.domain import joining
+from registry.domain.allocation import release
+from registry.domain.records import Held, Node, Token
+from registry.errors import BadRequestError, NotAllowedError, StoreFailedError, StoreFullError
+from registry.publication import Publication
+from registry.settings import Settings
+from registry.store.database import Database
+from registry.store.transaction import Transaction
+
+_log = logging.getLogger(__name__)
+MAX_TEXT = 200
+"""Characters of the email, location and names that a node gives."""
+
+
+class Registry:
+    """One network's members: who is, who may be, who is no more."""
+
+    def __init__(self, settings: Settings, authority: Authority, database: Database) -> None:
+        self.settings = settings
+        self.authority = authority
+        self.database = database
+        self._publication: Publication | None = None
+
+    # For nodes
+
+    def enrol(self, request: EnrolRequest, now: datetime) -> Held:
+        """Certificate for a new node, or the one that its key has.
+
+        Raises BadRequestError, NotAllowedError, NoPrefixError, StoreFailedError, StoreFullError.
+        """
+        csr = _request(request.csr)
+        for name, text in (
+            ("token", request.token),
+            ("email", request.email),
+            ("location", request.location),
+        ):
+            if text is not None and (len(text) > MAX_TEXT or not text.isprintable()):
+                raise BadRequestError(f"{name}: at most {MAX_TEXT} printable characters")
+        key = key_digest(csr)
+        with self.database.write() as transaction:
+            decision = joining.join(
+                transaction,
+                key,
+                request.token,
+                free_bits=self.settings.network.free_bits,
+                anonymous_prefix_length=self.settings.anonymous_prefix_length,
+                now=now,
+            )
+            if isinstance(decision, Held):
+                return decision
+            number = transaction.add_node(
+                decision.prefix,
+                email=decision.token.email if decision.token else request.email,
+                location=request.location,
+                subject=_subject(csr),
+                now=now,
+            )
+            if decision.token:
+                transaction.use_token(decision.token.text, decision.prefix, key, now)
+            held = self._issue(transaction, csr, decision.prefix, number, now)
+        _log.info("%s joined", held.prefix)
+        return held
+
+    def renew(self, identity: Identity, csr_pem: str, now: datetime) -> Held:
+        """New certificate for a member.  Raises as :meth:`enrol` does, and TooManyError."""
+        csr = _request(csr_pem)
+        with self.database.write() as transaction:
+            held = joining.renew(transaction, identity.prefix, key_digest(csr), now)
+            if held is None:
+                node = transaction.node(identity.prefix)
+                assert node is not None  # renew() would have raised
+                held = self._issue(transaction, csr, identity.prefix, node.number, now)
+                _log.info("%s has a new certificate", held.prefix)
+        return held
+
+    def published(self, now: datetime) -> Publication:
+        """The newest parameters and revocation list; old ones rather than none if the disk is full."""
+        with self.database.read() as transaction:
+            if self._publication is None or transaction.publication_key() != self._publication.key:
+                self._publication = publication.load(transaction)
+        if self._publication is None or now >= self._publication.due:
+            try:
+                self._publication = self._refresh(now)
+            except (StoreFullError, StoreFailedError) as exc:
+                if self._publication is None:
+                    raise
+                _log.warning("old parameters are served: %s", exc)
+        return self._publication
+
+    def see(self, prefix: Prefix, endpoints: str, now: datetime) -> None:
+        """Store where a node can be reached.  Raises StoreFailedError, StoreFullError."""
+        with self.database.write() as transaction:
+            transaction.see_node(prefix, endpoints, now)
+
+    def nodes_seen_since(self, when: datetime) -> list[tuple[Node, int]]:
+        """Nodes that called since, with the serial number of their newest certificate."""
+        with self.database.read() as transaction:
+            return transaction.nodes_seen_since(when)
+
+    # For the operator
+
+    def add_token(
+        self, email: str, prefix_length: int | None, now: datetime, text: str | None = None
+    ) -> Token:
+        """A new token.  Raises BadRequestError for an impossible length, or a token that exists."""
+        length = self.settings.prefix_length if prefix_length is None else prefix_length
+        if not 1 <= length <= self.settings.network.free_bits:
+            raise BadRequestError(f"prefix length {length} is outside 1..{self.settings.network.free_bits}")
+        if text is None:
+            text = base64.b32encode(secrets.token_bytes(15)).decode().lower()
+        if not 8 <= len(text) <= MAX_TEXT or not text.isprintable():
+            raise BadRequestError(f"a token has 8 to {MAX_TEXT} printable characters")
+        token = Token(text=text, email=email, prefix_length=length, created=now)
+        with self.database.write() as transaction:
+            if transaction.token(text):
+                raise BadRequestError("this token exists already")
+            transaction.add_token(token)
+        return token
+
+    def tokens(self) -> list[Token]:
+        """All tokens, oldest first."""
+        with self.database.read() as transaction:
+            return transaction.tokens()
+
+    def delete_token(self, text: str) -> None:
+        """Raises NotAllowedError if there is no such token."""
+        with self.database.write() as transaction:
+            if not transaction.delete_token(text):
+                raise NotAllowedError("there is no such token")
+
+    def nodes(self) -> list[Node]:
+        """All members, also revoked ones until their prefix is free again."""
+        with self.database.read() as transaction:
+            return transaction.nodes()
+
+    def revoke(self, prefix: Prefix, now: datetime) -> Publication:
+        """Cut a node off for good; its prefix stays taken until its certificates have ended.
+
+        Raises NotAllowedError if there is no such node.
+        """
+        with self.database.write() as transaction:
+            if transaction.node(prefix) is None:
+                raise NotAllowedError(f"there is no node {prefix}")
+            transaction.revoke(prefix, now)
+            return publication.refresh(transaction, self.authority, None, now)
+
+    # Upkeep
+
+    def start(self, now: datetime) -> None:
+        """Publish the operator's parameters, if they changed.  Raises StoreFailedError, StoreFullError."""
+        self._publication = self._refresh(now)
+
+    def clean_up(self, now: datetime) -> None:
+        """Forget old tokens, and nodes that ended long ago: their prefixes are free again."""
+        with self.database.write() as transaction:
+            transaction.delete_tokens_before(now - joining.TOKEN_LIFETIME - joining.GRACE)
+            for prefix in transaction.expired_nodes(now - joining.GRACE):
+                transaction.delete_node(prefix)
+                release(transaction, prefix)
+                _log.info("%s is free again", prefix)
+
+    def server_serial(self) -> int:
+        """A serial number for the registry's own certificate."""
+        with self.database.write() as transaction:
+            return transaction.next_serial(self.authority.certificate.serial_number)
+
+    def _refresh(self, now: datetime) -> Publication:
+        with self.database.write() as transaction:
+            return publication.refresh(transaction, self.authority, self.settings.parameters, now)
+
+    def _issue(
+        self,
+        transaction: Transaction,
+        csr: x509.CertificateSigningRequest,
+        prefix: Prefix,
+        number: int,
+        now: datetime,
+    ) -> Held:
+        serial = transaction.next_serial(self.authority.certificate.serial_number)
+        certificate = self.authority.issue_node(csr, prefix, number=number, serial=serial, now=now)
+        held = Held(
+            serial=serial,
+            prefix=prefix,
+            key=key_digest(csr),
+            pem=certificate.public_bytes(Encoding.PEM).decode(),
+            issued=now,
+            expires=certificate.not_valid_after_utc,
+        )
+        transaction.add_certificate(held)
+        return held
+
+
+def key_digest(holder: x509.CertificateSigningRequest | x509.Certificate) -> bytes:
+    """SHA-256 of the public key."""
+    public = holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(public).digest()
+
+
+def _request(pem: str) -> x509.CertificateSigningRequest:
+    try:
+        return load_request_untrusted(pem)
+    except CertificateError as exc:
+        raise BadRequestError(str(exc)) from exc
+
+
+def _subject(csr: x509.CertificateSigningRequest) -> str:
+    """The names that a request asks for, as one printable line."""
+    try:
+        text = csr.subject.rfc4514_string()
+    except ValueError:
+        return ""
+    return "".join(c if c.isprintable() else "?" for c in text)[:MAX_TEXT]
