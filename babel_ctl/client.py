@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -58,6 +58,7 @@ class BabelClient:
         self._best: tuple[int, BestRoutes] = (-1, BestRoutes())
         self._status: Any = ffi.new("reader_status *")
         self._told = self.state
+        self._listeners: list[Callable[[], None]] = []
 
     @classmethod
     async def connect(cls, path: Path, *, timeout_s: float = 5.0) -> BabelClient:
@@ -135,6 +136,12 @@ class BabelClient:
                 message = ffi.string(answer.message).decode("ascii", "replace")
                 future.set_exception(RouterError(f"babeld {text}{': ' if message else ''}{message}"))
         self._changed.set()
+        for listener in self._listeners:
+            listener()
+
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` in the loop after any news: for those who look at tables and need no deltas."""
+        self._listeners.append(listener)
 
     async def wait_connected(self, timeout_s: float) -> None:
         """Wait until the first dump of the current babeld is complete, or raise RouterError."""
@@ -219,8 +226,6 @@ class BabelClient:
         version, packed = self._snapshot(Kind.BEST)
         if self._best[0] != version:
             self._best = (version, BestRoutes(packed))
-            self._cache.pop(Kind.BEST, None)
-            self._cache[Kind.BEST] = (version, packed)
         return self._best[1]
 
     async def command(self, line: str) -> None:

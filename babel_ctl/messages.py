@@ -200,7 +200,7 @@ class BestRoutes(Mapping[IPv6Network, Route]):
 
 @dataclass(frozen=True, slots=True)
 class Changes(Generic[R_co]):
-    """What changed in one table: the newest value of each key, the last known value of those that are gone."""
+    """What changed in one table: the newest value of each key, the last known value of what is gone."""
 
     changed: Records[R_co]
     removed: Records[R_co]

@@ -1,0 +1,397 @@
+"""Keep babeld running, and the kernel's routes right, whoever dies: babeld, this daemon, or both.
+
+    start: adopt the babeld that lives with our configuration, else
+           +-> unlink the socket -> demote the kernel's routes -> start babeld -> first dump --> RUNNING
+           |        (a dead babeld leaves both: with the first the next one refuses to start, with the second
+           its |         own additions fail unnoticed)                                                   | |
+           v |   settle: wait for convergence -> delete the leftovers -> compare kernel and babeld -> repair
+           +--- back-off <---- babeld died: logged <-----------------------------------------------+
+
+Convergence: every destination that has a leftover has a live route again, or the installed routes have not
+changed for ``QUIET_HELLOS`` hello intervals.  A neighbour is usable after two hellos and then answers our
+request for its routes at once, so a longer silence means that what is still missing is gone.  In any case it
+ends after ``MAX_HELLOS`` intervals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from babel_ctl import babeld_state
+from babel_ctl.babeld_state import BabeldState
+from babel_ctl.client import BabelClient
+from babel_ctl.config import BabeldConfig, InterfaceParameters
+from babel_ctl.errors import RouterError
+from babel_ctl.kernel import Destination, Differences, KernelRoute, KernelRoutes, compare, expected
+from babel_ctl.process import DetachedProcess, identify
+from re6st_core.errors import ConfigError, Re6stError
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 10.0
+QUIET_HELLOS: Final = 4
+MAX_HELLOS: Final = 30
+BACKOFF_FIRST_S: Final = 0.5
+BACKOFF_LAST_S: Final = 60.0
+STABLE_S: Final = 60.0
+"""A babeld that ran for so long is restarted at once."""
+
+
+class Event(Enum):
+    """What happened to babeld."""
+
+    STARTED = auto()
+    ADOPTED = auto()
+    DIED = auto()
+    SETTLED = auto()  # converged after a start, no leftover remains, kernel and babeld agree
+    REPAIRED = auto()  # kernel and babeld did not agree
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorEvent:
+    """One event, with a text for the operator."""
+
+    event: Event
+    text: str
+
+
+class BabeldSupervisor:
+    """One babeld and its client; to be used by one event loop."""
+
+    def __init__(
+        self, config: BabeldConfig, *, on_event: Callable[[SupervisorEvent], None] = lambda event: None
+    ) -> None:
+        self._config = config
+        self._on_event = on_event
+        self._kernel = KernelRoutes(config.network, config.address)
+        self._state_path = config.state_file.with_name(config.state_file.name + ".json")
+        self._state = BabeldState(router_id="", seqno=0)
+        self._process: DetachedProcess | None = None
+        self._client: BabelClient | None = None
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()  # one start, restart or interface command at a time
+
+    @property
+    def client(self) -> BabelClient:
+        """The client; the same one across restarts of babeld.  Raises RouterError before ``start``."""
+        if self._client is None:
+            raise RouterError("babeld is not started")
+        return self._client
+
+    @property
+    def pid(self) -> int | None:
+        """babeld's process id, None while there is none."""
+        return self._process.pid if self._process and self._process.alive else None
+
+    async def start(self) -> None:
+        """Adopt or start babeld; return once its first dump is complete.
+
+        Raises ConfigError (babeld missing, state not writable) or RouterError (it does not come up).
+        """
+        stored = babeld_state.load(self._state_path)
+        router_id = self._config.router_id or (stored and stored.router_id)
+        self._state = msgspec.structs.replace(
+            stored or BabeldState(router_id="", seqno=secrets.randbelow(1 << 16)),
+            router_id=router_id or babeld_state.new_router_id(secrets.token_bytes(8)),
+        )
+        self._client = BabelClient(self._config.control_socket)
+        self._client.add_listener(self._changed.set)
+        try:
+            self._client.start()
+            if await self._adopt():
+                for name, parameters in self._config.interfaces:
+                    await self.add_interface(name, parameters)
+            else:
+                interfaces = self._state.interfaces | dict(self._config.interfaces)
+                self._state = msgspec.structs.replace(self._state, interfaces=interfaces)
+                async with self._lock:
+                    await self._launch()
+        except BaseException:
+            await self.detach()
+            raise
+        self._spawn_task(self._watch())
+
+    async def add_interface(self, name: str, parameters: InterfaceParameters) -> None:
+        """Let babeld speak on an interface, now and after every restart; other parameters replace the old ones.
+
+        Raises RouterError when babeld refuses, ConfigError on a malformed name.
+        """
+        parameters.statement(name)
+        async with self._lock:
+            known = {interface.name for interface in self.client.interfaces()}
+            if name in known and self._state.interfaces.get(name) != parameters:
+                await self._command(lambda: self.client.flush_interface(name))
+                known.discard(name)
+            self._save(interfaces=self._state.interfaces | {name: parameters})
+            if name not in known:
+                await self._command(lambda: self.client.add_interface(name, parameters))
+
+    async def flush_interface(self, name: str) -> None:
+        """Make babeld forget an interface, now and after every restart; one it does not have is no error."""
+        async with self._lock:
+            self._save(interfaces={k: v for k, v in self._state.interfaces.items() if k != name})
+            if any(interface.name == name for interface in self.client.interfaces()):
+                await self._command(lambda: self.client.flush_interface(name))
+
+    async def _command(self, command: Callable[[], asyncio.Future[None] | object]) -> None:
+        """Run a command; if babeld dies under it, the next start does the same from the state."""
+        if not self.client.state.connected:
+            return
+        try:
+            await command()  # type: ignore[misc]
+        except RouterError:
+            if self.client.state.connected:
+                raise
+
+    async def wait_settled(self) -> None:
+        """Wait until the kernel's routes are babeld's and nothing else."""
+        await self._settled.wait()
+
+    async def stop(self) -> None:
+        """Stop babeld and remove everything: its routes, leftovers, socket; the state file stays."""
+        await self._cancel_tasks()
+        if self._process:
+            await self._process.stop()
+            self._process = None
+        if self._client:
+            self._client.close()
+        self._config.control_socket.unlink(missing_ok=True)
+        await self._kernel.delete(await self._kernel.routes())
+        self._save(process=None, interfaces={})
+
+    async def detach(self) -> None:
+        """Let go of babeld, which runs on; the next supervisor adopts it."""
+        await self._cancel_tasks()
+        if self._process:
+            self._process.release()
+            self._process = None
+        if self._client:
+            self._client.close()
+
+    async def _cancel_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        for task in list(self._tasks):
+            with contextlib.suppress(asyncio.CancelledError, Re6stError):
+                await task
+
+    def _spawn_task(self, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _save(self, **changes: object) -> None:
+        """Change the state; a full disk may cost the next daemon an adoption, but not this one its routes."""
+        self._state = msgspec.structs.replace(self._state, **changes)
+        try:
+            babeld_state.save(self._state_path, self._state)
+        except ConfigError as exc:
+            log.error("%s", exc)
+
+    def _argv(self, *, with_interfaces: bool) -> tuple[str, ...]:
+        interfaces = tuple(self._state.interfaces.items()) if with_interfaces else ()
+        return replace(self._config, router_id=self._state.router_id, interfaces=interfaces).argv()
+
+    async def _adopt(self) -> bool:
+        """Take over the babeld of a previous daemon if it lives, runs with our configuration and answers."""
+        process = self._state.process and DetachedProcess.adopt(self._state.process)
+        known = process is not None
+        # A daemon that died before it could write down its babeld leaves one that only the socket leads to.
+        process = process or listener(self._config.control_socket)
+        if not process:
+            return False
+        self._process = process
+        if known and self._state.argv == self._argv(with_interfaces=False):
+            try:
+                await self.client.wait_connected(START_TIMEOUT_S)
+            except RouterError as exc:
+                log.warning("babeld %d lives but does not answer: %s", process.pid, exc)
+            else:
+                self._tell(Event.ADOPTED, f"adopted babeld {process.pid}")
+                # The daemon may have died in the middle of the unclean-death work.
+                self._start_settling([route for route in await self._kernel.routes() if route.is_leftover])
+                return True
+        # Killed, not terminated: its routes carry the traffic until the next one's take over.
+        await self._kill()
+        return False
+
+    async def _kill(self) -> None:
+        if self._process and self._process.alive:
+            self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+
+    async def _launch(self) -> None:
+        """Start babeld by the rules for an unclean death, which are right after a clean one too."""
+        self._settled.clear()
+        if self._settling:
+            self._settling.cancel()
+        self._config.control_socket.unlink(missing_ok=True)
+        leftovers = await self._kernel.demote()
+        seqno = babeld_state.next_seqno(self._config.state_file, self._state.seqno)
+        try:
+            babeld_state.replace_file(self._config.state_file, b"%d\n" % seqno)
+        except ConfigError as exc:
+            log.error("%s", exc)
+        argv = self._argv(with_interfaces=True)
+        before = self.client.state.connections
+        self._process = DetachedProcess.spawn(argv, log=self._config.log_file)
+        try:
+            self._save(seqno=seqno, process=self._process.ident, argv=self._argv(with_interfaces=False))
+            await self._first_dump(before)
+        except BaseException:
+            await self._kill()
+            raise
+        self._tell(Event.STARTED, f"started babeld {self._process.pid}, {len(leftovers)} routes to take over")
+        self._start_settling(leftovers)
+
+    async def _first_dump(self, connections_before: int) -> None:
+        """Wait for the new babeld's dump, or raise RouterError when it ends or takes too long."""
+        assert self._process is not None
+        ended = asyncio.ensure_future(self._process.wait())
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not (
+                    self.client.state.connected and self.client.state.connections > connections_before
+                ):
+                    changed = asyncio.ensure_future(self._changed.wait())
+                    await asyncio.wait((changed, ended), return_when=asyncio.FIRST_COMPLETED)
+                    changed.cancel()
+                    self._changed.clear()
+                    if ended.done():
+                        raise RouterError(
+                            f"babeld ended at once ({_status(ended.result())}){self._last_log()}"
+                        )
+        except TimeoutError:
+            self._process.send_signal(signal.SIGKILL)
+            raise RouterError(
+                f"babeld does not answer within {START_TIMEOUT_S:g} s{self._last_log()}"
+            ) from None
+        finally:
+            ended.cancel()
+
+    def _last_log(self) -> str:
+        try:
+            lines = self._config.log_file.read_bytes()[-500:].decode("utf-8", "replace").split("\n")
+        except OSError:
+            return ""
+        last = [line for line in lines if line.strip()]
+        return f": {last[-1]}" if last else ""
+
+    async def _watch(self) -> None:
+        """Restart babeld whenever it dies, with a back-off when it does so soon."""
+        loop = asyncio.get_running_loop()
+        backoff_s = 0.0
+        while True:
+            started = loop.time()
+            assert self._process is not None
+            status = await self._process.wait()
+            if loop.time() - started > STABLE_S:
+                backoff_s = 0.0
+            self._tell(Event.DIED, f"babeld died ({_status(status)}){self._last_log()}", logging.ERROR)
+            while True:
+                if backoff_s:
+                    log.error("babeld: next start in %g s", backoff_s)
+                    await asyncio.sleep(backoff_s)
+                backoff_s = min(max(BACKOFF_FIRST_S, backoff_s * 2), BACKOFF_LAST_S)
+                try:
+                    async with self._lock:
+                        await self._launch()
+                    break
+                except (Re6stError, OSError) as exc:
+                    log.error("babeld does not start: %s", exc)
+
+    def _start_settling(self, leftovers: list[KernelRoute]) -> None:
+        self._settling = self._spawn_task(self._settle(leftovers))
+
+    async def _settle(self, leftovers: list[KernelRoute]) -> None:
+        try:
+            if leftovers:
+                await self._converge({route.destination for route in leftovers})
+            await self.audit()
+            await self._kernel.delete(leftovers)
+        except (Re6stError, OSError) as exc:
+            log.error("kernel routes: %s", exc)
+            return
+        self._tell(Event.SETTLED, f"routes settled, {len(leftovers)} leftovers deleted")
+        self._settled.set()
+
+    async def _converge(self, waiting_for: set[Destination]) -> None:
+        """Wait until the live routes cover these destinations, or nothing has changed for long enough."""
+        loop = asyncio.get_running_loop()
+        hello_s = self._config.hello_interval_s
+        end = loop.time() + MAX_HELLOS * hello_s
+        quiet_end = loop.time() + QUIET_HELLOS * hello_s
+        installed = expected(self.client.routes())
+        while True:
+            self._changed.clear()
+            now_installed = expected(self.client.routes())
+            if waiting_for <= now_installed.keys():
+                live = {route.destination for route in await self._kernel.routes() if not route.is_leftover}
+                if waiting_for <= live:
+                    return
+            if now_installed != installed:
+                installed = now_installed
+                quiet_end = loop.time() + QUIET_HELLOS * hello_s
+            try:
+                async with asyncio.timeout_at(min(end, quiet_end)):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    async def audit(self) -> Differences:
+        """Compare the kernel with babeld's table and repair what differs; return what was repaired.
+
+        What babeld is changing right now also differs for a moment: only what is seen twice counts.
+        """
+        found = await self._differences()
+        if found:
+            await asyncio.sleep(min(1.0, self._config.hello_interval_s))
+            found &= await self._differences()
+        if found and self.client.state.connected:
+            await self._kernel.repair(found)
+            text = f"{len(found.missing)} routes added to the kernel, {len(found.surplus)} deleted"
+            self._tell(Event.REPAIRED, text, logging.WARNING)
+        return found
+
+    async def _differences(self) -> Differences:
+        kernel = await self._kernel.routes()
+        return compare(kernel, expected(self.client.routes()), dict(socket.if_nameindex()))
+
+    def _tell(self, event: Event, text: str, level: int = logging.INFO) -> None:
+        log.log(level, "%s", text)
+        self._on_event(SupervisorEvent(event, text))
+
+
+def listener(path: Path) -> DetachedProcess | None:
+    """Return the process that listens on a UNIX socket, None when nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return None
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    ident = identify(struct.unpack("3i", credentials)[0])
+    return ident and DetachedProcess.adopt(ident)
+
+
+def _status(status: int | None) -> str:
+    if status is None:
+        return "exit status unknown"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
