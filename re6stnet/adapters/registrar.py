@@ -82,11 +82,7 @@ class Registrar:
             delay_s = min(2 * delay_s, LAST_RETRY_S)
 
     async def _fetch_parameters(self) -> NetworkParameters:
-        signed = await self._asked(self._client.signed_parameters())
-        try:
-            parameters = verify_parameters_untrusted(signed, self._ca)
-        except WireError as exc:
-            raise RegistryError(f"the registry sends {exc}") from exc
+        signed, parameters = await self._asked(self._client.signed_parameters())
         if self.parameters is None or parameters.version > self.parameters.version:
             log.info(describe("network parameters", {lf.VERSION: parameters.version}))
             self.parameters = parameters

@@ -1,0 +1,47 @@
+"""The local socket: one question, one answer, garbage refused."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from re6st_core.errors import ConfigError
+from re6stnet.adapters.status import DaemonStatus, IdentityStatus, Status, ask_status, serve
+
+STATUS = Status(
+    identity=IdentityStatus(cn="2/16", address="2001:db8:42:2::1", subnet="s", network="n", expires="2027-01-01"),
+    daemon=DaemonStatus(
+        pid=1, uptime_s=2.0, rss_bytes=3, version="0", registry="http://r/", registry_error="", relay=False,
+        endpoints=(), parameters=1, babeld=True,
+    ),
+    tunnels=(),
+    routes=(),
+)  # fmt: skip
+
+
+async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    server = await serve(path, lambda: STATUS)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert await ask_status(path) == STATUS
+    server.close()
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"ask":"why"}\n', b"\xff" * 5000 + b"\n", b""])
+async def test_garbage_is_refused_and_the_server_lives(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "s.sock"
+    server = await serve(path, lambda: STATUS)
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(line)
+    writer.write_eof()
+    answer = await reader.read()
+    assert answer == b"" or b"error" in answer
+    writer.close()
+    assert await ask_status(path) == STATUS
+    server.close()
+
+
+async def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is it running"):
+        await ask_status(tmp_path / "none.sock")

@@ -1,0 +1,155 @@
+"""Negotiation of single tunnels: hostile, late, doubled and crossed messages."""
+
+import itertools
+import random
+
+import pytest
+
+from re6st_core.address import decode_endpoints_untrusted
+from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
+from re6st_core.prefix import Prefix
+from re6stnet.engine.messages import (
+    Create,
+    Created,
+    NeighbourChanged,
+    PeerSeen,
+    Prepare,
+    Prepared,
+    Remove,
+    Send,
+)
+from re6stnet.engine.negotiation import MAX_HALF_OPEN, MAX_NONCES, Negotiator
+from re6stnet.engine.peers import PeerBook
+
+OWN, PEER = Prefix(16, 5), Prefix(16, 9)
+ENDPOINTS = decode_endpoints_untrusted("192.0.2.1,1194,udp;192.0.2.1,1194,tcp")
+MINE = decode_endpoints_untrusted("198.51.100.1,1194,udp;198.51.100.1,1194,tcp")
+
+
+@pytest.fixture
+def peers() -> PeerBook:
+    book = PeerBook(OWN)
+    book.learn([PeerSeen(PEER, ENDPOINTS)])
+    return book
+
+
+@pytest.fixture
+def us(peers: PeerBook) -> Negotiator:
+    numbers = itertools.count()
+    negotiator = Negotiator(OWN, peers, rng=random.Random(1), new_nonce=lambda: f"{next(numbers):032x}")
+    negotiator.endpoints = MINE
+    return negotiator
+
+
+def offer(nonce: str = "f" * 32, sender: Prefix = PEER, transport: str = WIREGUARD) -> Offer:
+    return Offer(
+        sender=sender, recipient=OWN, nonce=nonce, expires=0, transport=transport,
+        public_key="theirs" if transport == WIREGUARD else "", endpoints=ENDPOINTS, source=ENDPOINTS[0],
+    )  # fmt: skip
+
+
+def answer(nonce: str, refusal: str = "") -> Answer:
+    return Answer(
+        sender=PEER, recipient=OWN, nonce=nonce, expires=0, refusal=refusal, public_key="theirs", mtu=1300
+    )
+
+
+def test_our_offer_becomes_a_tunnel_with_the_smaller_mtu(us: Negotiator, peers: PeerBook) -> None:
+    (prepare,) = us.open(peers.get(PEER), now=0.0)
+    assert isinstance(prepare, Prepare)
+    assert prepare.server == ENDPOINTS[0]
+    (send,) = us.prepared(Prepared(prepare.tunnel, "ours", MINE[0], 5), now=0.1)
+    assert isinstance(send, Send)
+    (create,) = us.answered(answer(prepare.tunnel), now=0.2)
+    assert isinstance(create, Create)
+    assert (create.record.mtu, create.record.peer_key, create.record.endpoint) == (
+        1300,
+        "theirs",
+        ENDPOINTS[0],
+    )
+    assert us.created(Created(prepare.tunnel), now=0.3) == []
+    assert us.neighbour(NeighbourChanged(prepare.tunnel, True, 7000), now=0.4)
+    assert us.active()[0].rtt_us == 7000
+
+
+def test_silence_by_udp_means_tcp(us: Negotiator, peers: PeerBook) -> None:
+    (prepare,) = us.open(peers.get(PEER), now=0.0)
+    assert isinstance(prepare, Prepare)
+    commands = us.prepared(Prepared(prepare.tunnel, "ours", None), now=1.4)
+    assert [type(c) for c in commands] == [Remove, Prepare]
+    assert isinstance(commands[1], Prepare)
+    assert (commands[1].transport, commands[1].server) == (OPENVPN, None)
+
+
+def test_an_offer_is_answered_once_the_device_exists(us: Negotiator) -> None:
+    (prepare,) = us.offered(offer(), now=0.0)
+    assert isinstance(prepare, Prepare)
+    (create,) = us.prepared(Prepared(prepare.tunnel, "ours"), now=0.1)
+    assert isinstance(create, Create)
+    (reply,) = us.created(Created(prepare.tunnel), now=0.2)
+    assert isinstance(reply, Send)
+    assert isinstance(reply.message, Answer)
+    assert (reply.message.refusal, reply.message.public_key) == ("", "ours")
+
+
+def test_a_replayed_offer_is_ignored_even_after_the_tunnel_is_gone(us: Negotiator) -> None:
+    us.offered(offer(), now=0.0)
+    us.closed(Close(sender=PEER, recipient=OWN, nonce="f" * 32, expires=0), now=1.0)
+    assert len(us) == 0
+    assert us.offered(offer(), now=2.0) == []
+
+
+def test_of_crossed_offers_that_of_the_smaller_prefix_stands(us: Negotiator, peers: PeerBook) -> None:
+    us.open(peers.get(PEER), now=0.0)
+    (refusal,) = us.offered(offer(), now=0.1)
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Answer)
+    assert refusal.message.refusal
+    smaller = Prefix(16, 1)
+    peers.learn([PeerSeen(smaller, ENDPOINTS)])
+    (ours,) = us.open(peers.get(smaller), now=0.0)
+    assert isinstance(ours, Prepare)
+    commands = us.offered(offer("e" * 32, smaller), now=0.1)
+    assert [type(c) for c in commands] == [Remove, Prepare]
+    assert us.with_peer(smaller) is us.get("e" * 32)
+
+
+def test_an_answer_of_somebody_else_or_out_of_time_does_nothing(us: Negotiator, peers: PeerBook) -> None:
+    (prepare,) = us.open(peers.get(PEER), now=0.0)
+    assert isinstance(prepare, Prepare)
+    assert us.answered(answer(prepare.tunnel), now=0.1) == []  # before our offer was sent
+    us.prepared(Prepared(prepare.tunnel, "ours", MINE[0]), now=0.2)
+    stranger = Answer(sender=Prefix(16, 66), recipient=OWN, nonce=prepare.tunnel, expires=0, public_key="x")
+    assert us.answered(stranger, now=0.3) == []
+    close = Close(sender=Prefix(16, 66), recipient=OWN, nonce=prepare.tunnel, expires=0)
+    assert us.closed(close, now=0.3) == []
+    assert len(us) == 1
+
+
+def test_a_flood_of_offers_is_bounded(us: Negotiator) -> None:
+    commands = []
+    for n in range(3 * MAX_NONCES // 2):
+        commands += us.offered(offer(f"{n:032x}", Prefix(16, 100 + n % 1000)), now=0.0)
+    assert len(us) <= MAX_HALF_OPEN
+    assert len(us._seen) <= MAX_NONCES
+
+
+def test_a_refusal_names_alternatives(us: Negotiator) -> None:
+    us.max_clients = 0
+    (refusal,) = us.offered(offer(), now=0.0)
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Answer)
+    assert refusal.message.refusal
+    assert PEER not in refusal.message.alternatives
+
+
+def test_an_attempt_that_hangs_is_dropped_and_the_peer_left_alone_for_a_while(
+    us: Negotiator, peers: PeerBook
+) -> None:
+    us.open(peers.get(PEER), now=0.0)
+    deadline = us.next_deadline()
+    assert deadline is not None
+    assert us.timed_out(now=deadline - 0.1) == []
+    commands = us.timed_out(now=deadline)
+    assert isinstance(commands[-1], Remove)
+    assert peers.get(PEER).retry_at > deadline

@@ -1,0 +1,52 @@
+"""The book of peers: bounded, patient, and quick to forgive."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from re6st_core.address import Protocol, decode_endpoints_untrusted
+from re6st_core.prefix import Prefix
+from re6stnet.engine.messages import PeerSeen
+from re6stnet.engine.peers import LAST_RETRY_S, MAX_PEERS, PeerBook
+
+OWN, PEER = Prefix(16, 0), Prefix(16, 1)
+ENDPOINTS = decode_endpoints_untrusted("192.0.2.1,1194,udp;192.0.2.1,1194,tcp")
+
+
+def test_we_are_not_our_own_peer() -> None:
+    book = PeerBook(OWN)
+    book.learn([PeerSeen(OWN, ENDPOINTS)])
+    assert len(book) == 0
+
+
+def test_the_book_is_bounded_and_keeps_who_works() -> None:
+    book = PeerBook(OWN)
+    for n in range(1, MAX_PEERS + 1):
+        book.learn([PeerSeen(Prefix(16, n), ENDPOINTS)])
+    book.failed(Prefix(16, 7), now=0.0, rng=random.Random(1))
+    book.learn([PeerSeen(Prefix(16, 60000), ENDPOINTS)])
+    known = {p.prefix for p in book}
+    assert len(known) == MAX_PEERS
+    assert Prefix(16, 7) not in known
+
+
+@given(st.integers(0, 40), st.integers(0, 2**32))
+def test_waiting_grows_up_to_a_limit_and_ends_with_success(failures: int, seed: int) -> None:
+    book, rng = PeerBook(OWN), random.Random(seed)
+    for _ in range(failures):
+        book.failed(PEER, now=100.0, rng=rng)
+    assert book.get(PEER).retry_at <= 100.0 + LAST_RETRY_S * 1.25
+    book.succeeded(PEER)
+    assert book.get(PEER).retry_at == 0.0
+
+
+def test_new_endpoints_are_tried_at_once_and_the_same_ones_are_not() -> None:
+    book = PeerBook(OWN)
+    book.learn([PeerSeen(PEER, ENDPOINTS)])
+    book.failed(PEER, now=0.0, rng=random.Random(1))
+    book.learn([PeerSeen(PEER, ENDPOINTS)])
+    assert book.get(PEER).retry_at > 0
+    book.learn([PeerSeen(PEER, ENDPOINTS[:1])])
+    assert book.get(PEER).retry_at == 0
+    assert book.get(PEER).endpoint(Protocol.TCP) is None
