@@ -29,7 +29,7 @@ def enable_forwarding(memory: Path) -> None:
     } | {_FORWARDING: "1"}
     current = {name: _read(_ROOT / name) for name in wanted}
     # A value of an earlier daemon is the older one: it wins.
-    _save(memory, current | before)
+    _save(memory, {name: value for name, value in current.items() if value is not None} | before)
     for name, value in wanted.items():
         if current[name] != value:
             _write(_ROOT / name, value)

@@ -52,6 +52,7 @@ class Kernel:
 
     def __init__(self, ipr: Any) -> None:  # Any: pyroute2 annotates a tenth of its functions
         self._ipr = ipr
+        self._dump = asyncio.Lock()  # the kernel refuses a second dump on a socket meanwhile (EBUSY)
 
     @classmethod
     async def open(cls) -> Kernel:
@@ -65,7 +66,7 @@ class Kernel:
 
     async def close(self) -> None:
         """Close the socket; what was changed stays."""
-        await self._ipr.close()
+        self._ipr.close()
 
     # --- addresses, routes, rules -----------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class Kernel:
 
     async def links(self, name_prefix: str = "") -> list[Link]:
         """The devices whose name begins so."""
-        found = [_link(message) async for message in await self._ask(self._ipr.get_links())]
+        found = [_link(message) for message in await self._ask(self._ipr.get_links)]
         return [link for link in found if link.name.startswith(name_prefix)]
 
     async def underlay_addresses(self, network: IPv6Network, *, tunnel_prefix: str) -> list[IPAddress]:
@@ -160,7 +161,7 @@ class Kernel:
         """
         tunnels = {link.index for link in await self.links(tunnel_prefix)}
         found: list[IPAddress] = []
-        async for message in await self._ask(self._ipr.get_addr()):
+        for message in await self._ask(self._ipr.get_addr):
             text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
             if message["scope"] != _SCOPE_GLOBAL or message["index"] in tunnels or not text:
                 continue
@@ -182,8 +183,7 @@ class Kernel:
     # --- errors -----------------------------------------------------------------------------------------
 
     async def _find(self, device: str) -> int | None:
-        indexes = await self._ask(self._ipr.link_lookup(ifname=device))
-        return indexes[0] if indexes else None
+        return next((link.index for link in await self.links(device) if link.name == device), None)
 
     async def _index(self, device: str) -> int:
         index = await self._find(device)
@@ -203,9 +203,10 @@ class Kernel:
         except OSError as exc:
             raise RouterError(f"netlink: cannot {what}: {exc}") from exc
 
-    async def _ask(self, call: Awaitable[Any]) -> Any:
+    async def _ask(self, dump: Callable[[], Awaitable[Any]]) -> list[Any]:
         try:
-            return await call
+            async with self._dump:
+                return [message async for message in await dump()]
         except (NetlinkError, OSError) as exc:
             raise RouterError(f"netlink: {exc}") from exc
 
