@@ -66,8 +66,8 @@ def run(
 ) -> str:
     """Run a program to its end and return what it printed; RouterError if it fails or hangs.
 
-    ``shown`` is what the error calls the command, when ``argv`` is wrapped in others.  The program gets a session
-    of its own: a Ctrl-C at the terminal is for us, not for half of a set-up.
+    ``shown`` is what the error calls the command, when ``argv`` is wrapped in others.  The program gets a
+    session of its own: a Ctrl-C at the terminal is for us, not for half of a set-up.
     """
     try:
         done = subprocess.run(

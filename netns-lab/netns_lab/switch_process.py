@@ -75,11 +75,13 @@ def serve(switch: Any, ports: int) -> None:
         answer: dict[str, object] = {}
         if "stats" in request:
             answer = dict(read_stats(switch))
-        for source, to, delay_ns in request.get("set_delay_ns", ()):
-            if 0 <= source < ports and 0 <= to < ports:
+        changes = request.get("set_delay_ns", ())
+        unknown = [pair for *pair, _ in changes if not all(0 <= port < ports for port in pair)]
+        if unknown:
+            answer = {"error": f"no such pair of ports: {unknown[0]}"}
+        else:
+            for source, to, delay_ns in changes:
                 lib.sw_set_delay(switch, source, to, delay_ns)
-            else:
-                answer = {"error": f"no pair {source}, {to}"}
         print(json.dumps(answer), flush=True)
     lib.sw_stop(switch)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cffi import FFI
 
 _HERE = Path(__file__).resolve().parent
+_SOURCES = (_HERE / "switch.c", _HERE / "descriptors.c")
 _HEADER = (_HERE / "switch.h").read_text()
 
 ffibuilder = FFI()
@@ -15,7 +16,9 @@ ffibuilder.cdef(_HEADER)
 # The source is handed over as text: it then builds the same from any working directory.
 ffibuilder.set_source(
     "netns_lab._native._switch",
-    "#include <stddef.h>\n#include <stdint.h>\n" + _HEADER + (_HERE / "switch.c").read_text(),
+    "\n".join(
+        ["#include <stdint.h>", "#include <stddef.h>", _HEADER, *(path.read_text() for path in _SOURCES)]
+    ),
     extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
 )
 

@@ -1,4 +1,5 @@
-/* What Python sees of switch.c; build_switch.py hands this very text to cffi, so no preprocessor here. */
+/* What Python sees of switch.c and descriptors.c.  build_switch.py hands this very text to cffi: nothing
+ * for the preprocessor here. */
 
 typedef struct sw_switch sw_switch;
 

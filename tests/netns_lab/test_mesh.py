@@ -1,0 +1,62 @@
+"""The mesh's helper: JSON that is none, servers that answer or not, and daemons that end."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from netns_lab.lab import Lab
+from netns_lab.mesh import Mesh, http_answers, json_object
+from netns_lab.topology import Topology
+from re6st_core.errors import RouterError
+
+
+def test_only_a_json_object_is_one() -> None:
+    assert json_object('{"token": "x"}') == {"token": "x"}
+    for text in ("", "Traceback", "[1]", '"x"'):
+        with pytest.raises(RouterError):
+            json_object(text)
+
+
+@pytest.mark.root
+def test_work_ends_at_once_when_the_switch_dies(small: Topology) -> None:
+    async def work(lab: Lab) -> None:
+        with Mesh(lab, registry="a", client_count=1) as mesh:
+            assert mesh.nodes == ("b", "c", "h1", "h2")
+            assert await mesh.unless_one_dies(asyncio.sleep(0, "done")) == "done"
+            os.kill(lab.switch.pid, signal.SIGKILL)
+            await mesh.unless_one_dies(asyncio.sleep(60))
+
+    with Lab(small) as lab, pytest.raises(RouterError, match="the switch ended"):
+        asyncio.run(work(lab))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("status", "expected"), [("200 OK", True), ("404 Not Found", False)])
+def test_a_server_answers_only_with_status_200(small: Topology, status: str, expected: bool) -> None:
+    async def ask(lab: Lab) -> bool:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            request = await reader.readuntil(b"\r\n\r\n")
+            assert request.startswith(b"GET /ca HTTP/1.0\r\n")
+            writer.write(f"HTTP/1.0 {status}\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        with lab.machines["a"].socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.bind(("203.0.113.1", 80))
+            async with await asyncio.start_server(answer, sock=listener):
+                return await http_answers(lab.machines["b"], "203.0.113.1", "/ca")
+
+    with Lab(small) as lab:
+        assert not asyncio.run(http_answers(lab.machines["b"], "203.0.113.1", "/ca"))
+        assert asyncio.run(ask(lab)) is expected
+
+
+@pytest.mark.root
+def test_the_url_is_that_of_the_registry_host(small: Topology, tmp_path: Path) -> None:
+    with Lab(small) as lab:
+        mesh = Mesh(lab, registry="a", client_count=1)
+    assert mesh.url == "http://203.0.113.1/"
