@@ -288,9 +288,18 @@ def _explained(url: str) -> Iterator[None]:
     except aiohttp.InvalidURL as exc:
         raise RegistryError(f"{url} is not a URL") from exc
     except aiohttp.ClientConnectionError as exc:
-        raise UnreachableError(f"{url} cannot be reached: {_reason(exc)}") from exc
+        raise UnreachableError(f"{url} cannot be reached: {_connection_reason(exc)}") from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         raise RegistryError(f"{url} answered garbage: {_reason(exc)}") from exc
+
+
+def _connection_reason(exc: aiohttp.ClientConnectionError) -> str:
+    """Why a connection failed; a name that does not resolve is worth more words than an errno."""
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return f"its name does not resolve ({_reason(exc.os_error)})"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return _reason(exc.os_error)
+    return _reason(exc)
 
 
 def _reason(exc: BaseException) -> str:

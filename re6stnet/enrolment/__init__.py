@@ -1,0 +1,1 @@
+"""How a host becomes a node: CA, key, certificate and option file, in one directory."""
