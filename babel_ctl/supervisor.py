@@ -128,7 +128,7 @@ class BabeldSupervisor:
         self._spawn_task(self._watch())
 
     async def add_interface(self, name: str, parameters: InterfaceParameters) -> None:
-        """Let babeld speak on an interface, now and after every restart; other parameters replace the old ones.
+        """Let babeld speak on an interface, now and after every restart; new parameters replace the old.
 
         Raises RouterError when babeld refuses, ConfigError on a malformed name.
         """
@@ -388,7 +388,7 @@ def listener(path: Path) -> DetachedProcess | None:
             return None
         credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     ident = identify(struct.unpack("3i", credentials)[0])
-    return ident and DetachedProcess.adopt(ident)
+    return DetachedProcess.adopt(ident) if ident else None
 
 
 def _status(status: int | None) -> str:

@@ -105,8 +105,10 @@ static int handle_header(reader *r, const char *line, size_t n)
         for (size_t i = 0; i < length; i++)
             r->status.version[i] = line[8 + i] >= ' ' && line[8 + i] <= '~' ? line[8 + i] : '?';
     } else if (n > 6 && memcmp(line, "my-id ", 6) == 0) {
-        if (parse_router_id((token){line + 6, n - 6}, r->status.router_id))
+        uint8_t id[8];
+        if (parse_router_id((token){line + 6, n - 6}, id))
             return fail(r, "bad router id", line, n);
+        memcpy(r->status.router_id, id, 8);
         r->has_id = 1;
     } else if (n == 2 && memcmp(line, "ok", 2) == 0) {
         if (!r->has_id)
