@@ -46,7 +46,7 @@ class Figure:
         return " and ".join(parts) or None
 
     def __str__(self) -> str:
-        value = "not measured" if self.value is None else f"{self.value:.1f} {self.unit}".strip()
+        value = "not measured" if self.value is None else f"{self.value:.4g} {self.unit}".strip()
         return (
             value if self.bound is None else f"{value} ({'target' if self.target else 'bound'} {self.bound})"
         )

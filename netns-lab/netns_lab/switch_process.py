@@ -13,6 +13,7 @@ import bisect
 import itertools
 import json
 import os
+import struct
 import sys
 import threading
 from typing import Any
@@ -68,6 +69,18 @@ def prefer_this_process() -> None:
             pass
 
 
+def keep_processors_awake() -> None:
+    """Ask the kernel not to let idle processors sleep while this process lives.
+
+    Waking one up took up to 5 ms on an idle virtual machine (p99 of a frame's lateness); awake it is 0.15 ms.
+    """
+    try:
+        # The wish holds as long as the descriptor is open: until the process ends, however it does.
+        os.write(os.open("/dev/cpu_dma_latency", os.O_WRONLY | os.O_CLOEXEC), struct.pack("@i", 0))
+    except OSError:  # not in this kernel: nothing to wish for
+        pass
+
+
 def serve(switch: Any, ports: int) -> None:
     """Answer requests until standard input ends, then stop the C loop."""
     for line in sys.stdin:
@@ -103,6 +116,7 @@ def main() -> int:
         print(json.dumps({"error": exc.strerror}), flush=True)
         return 1
     prefer_this_process()
+    keep_processors_awake()
     print("{}", flush=True)
     threading.Thread(target=serve, args=(switch, ports), daemon=True).start()
     result = lib.sw_run(switch, ffi.new("int[]", fds))

@@ -34,7 +34,7 @@ def test_a_missed_bound_fails_and_a_missed_target_does_not() -> None:
     assert "MISSED" in output.getvalue()
     story.figure("answering", Figure(55, "", at_least=56))
     assert not story.passed
-    assert story.failures == ("answering: 55.0 (bound >= 56)",)
+    assert story.failures == ("answering: 55 (bound >= 56)",)
 
 
 def test_a_figure_that_could_not_be_measured_misses_its_bound() -> None:

