@@ -26,6 +26,9 @@ from re6st_core.prefix import Network, Prefix
 from re6st_core.signature import sign
 from tests.helpers.core_certificates import CA, CA_KEY, NODE, NODE_KEY, NODE_PREFIX, NOW, OTHER_PREFIX
 
+# cryptography warns of what it will refuse later; only errors count here.
+pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
+
 DER, PEM = NODE.public_bytes(Encoding.DER), NODE.public_bytes(Encoding.PEM)
 OFFER = {
     "sender": NODE_PREFIX.cn,

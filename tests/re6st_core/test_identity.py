@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
@@ -104,6 +105,15 @@ def test_both_encodings_are_read(encoding: Encoding) -> None:
 def test_what_is_no_certificate_is_refused(data: bytes) -> None:
     with pytest.raises(CertificateError, match="not a certificate"):
         load_certificate_untrusted(data)
+
+
+@pytest.mark.xfail(strict=True, raises=x509.InvalidVersion, reason="leaves load_certificate_untrusted")
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    version_3, version_6 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"  # RFC 5280 §4.1: counted from 0
+    data = NODE.public_bytes(Encoding.DER)
+    assert version_3 in data
+    with pytest.raises(CertificateError, match="not a certificate"):
+        load_certificate_untrusted(data.replace(version_3, version_6, 1))
 
 
 def test_the_fingerprint_is_accepted_in_any_usual_form() -> None:
