@@ -18,7 +18,7 @@ check: lint  ## format, lint, types, allowed imports, house rules
 	@exec $(BIN)/python -m pytest --quiet tests/test_repository.py
 
 bench: setup  ## run each script of benchmarks/ (root)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script" || exit; done
 
 fuzz: setup  ## feed every decoder of untrusted bytes for a long time
 	@exec $(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz $(ARGS)
