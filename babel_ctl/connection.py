@@ -115,7 +115,8 @@ class Tables:
         self._dirty[kind, key] = None
 
     def _unset(self, kind: Kind, key: Key) -> None:
-        del self.live[kind][key]
+        if self.live[kind].pop(key, None) is None:
+            return  # the best route of a destination that did not fit any more
         if key in self._known[kind]:
             self._dirty[kind, key] = None
         else:

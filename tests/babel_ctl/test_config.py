@@ -1,0 +1,92 @@
+"""babeld is started with re6st's rules, and with nothing that it would refuse."""
+
+import asyncio
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from babel_ctl.config import LAN, PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
+from re6st_core.errors import ConfigError
+
+CONFIG = BabeldConfig(
+    control_socket=Path("/run/re6st/babeld.sock"),
+    state_file=Path("/var/lib/re6st/babeld.state"),
+    log_file=Path("/var/log/re6st/babeld.log"),
+    network=IPv6Network("2001:db8:42::/48"),
+    subnet=IPv6Network("2001:db8:42:7::/64"),
+    address=IPv6Address("2001:db8:42:7::1"),
+)
+
+
+def test_only_the_own_subnet_is_announced() -> None:
+    assert CONFIG.configuration() == (
+        "redistribute proto 42 deny",
+        "redistribute local deny",
+        "redistribute ip 2001:db8:42:7::/64 eq 64",
+        "redistribute deny",
+        "install pref-src 2001:db8:42:7::1",
+    )
+
+
+def test_a_tunnels_metric_follows_its_delay() -> None:
+    assert InterfaceParameters().statement("t0") == (
+        "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 42"
+    )
+
+
+def test_a_lan_has_babelds_own_parameters_and_options_become_keywords() -> None:
+    assert LAN.statement("eth0") == "interface eth0 type auto"
+    parameters = replace(LAN, hello_interval_s=0.5, split_horizon=False, link_quality=True)
+    assert str(parameters) == "type auto hello-interval 0.5 split-horizon false link-quality true"
+
+
+def test_the_command_line_is_complete() -> None:
+    config = replace(CONFIG, router_id="02:00:00:00:00:00:00:01", statements=("in deny",), port=6697,
+                     interfaces=(("eth0", LAN),))  # fmt: skip
+    argv = config.argv()
+    options = dict(zip(argv[1::2], argv[2::2], strict=False))
+    assert argv[0] == "babeld"
+    assert options["-h"] == "4"
+    assert ("-I", "") in zip(argv, argv[1:], strict=False)
+    assert ("-m", "ff02::1:6") in zip(argv, argv[1:], strict=False)
+    assert ("-p", "6697") in zip(argv, argv[1:], strict=False)
+    statements = [value for flag, value in zip(argv, argv[1:], strict=False) if flag == "-C"]
+    assert statements[0] == "router-id 02:00:00:00:00:00:00:01"
+    assert statements[-2:] == ["in deny", "interface eth0 type auto"]
+    assert argv[-2:] == ("-c", "/dev/null")
+
+
+def test_without_interfaces_there_is_one_that_never_exists() -> None:
+    assert CONFIG.argv()[-1] == PLACEHOLDER_INTERFACE
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(CONFIG, subnet=IPv6Network("2001:db8:43::/64"), hello_interval_s=0, log_file=Path("log"),
+                statements=("a\nb",))  # fmt: skip
+    assert len(caught.value.problems) == 5
+
+
+@pytest.mark.parametrize("name", ["", "a" * 16, "a b", "a/b", 'a"', "é", "#a"])
+def test_what_is_no_interface_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        InterfaceParameters().statement(name)
+
+
+async def test_the_real_babeld_understands_every_statement() -> None:
+    """It reads its arguments in order: when it comes to -V, it has taken all the others."""
+    all_set = InterfaceParameters(
+        hello_interval_s=1.5, update_interval_s=6, split_horizon=True, link_quality=False
+    )
+    config = replace(
+        CONFIG, router_id="02:00:00:00:00:00:00:01", interfaces=(("eth9", all_set), ("eth8", LAN))
+    )
+    assert (await _stderr(*config.argv(), "-V")).startswith("babeld-1.")
+    assert "Couldn't parse" in await _stderr(*config.argv(), "-C", "no such statement", "-V")
+
+
+async def _stderr(*argv: str) -> str:
+    process = await asyncio.create_subprocess_exec(*argv, stderr=-1, stdout=-1)
+    return (await process.communicate())[1].decode()
