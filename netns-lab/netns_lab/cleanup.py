@@ -74,7 +74,7 @@ def register(scenario: str, keep: Path | None) -> LabRecord:
         if _write_new(record):
             break
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=record.keep)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=record.keep)
     except OSError as exc:
         _record_path(lab_id).unlink()
         raise ConfigError(f"{directory}: {exc.strerror}") from exc

@@ -25,6 +25,7 @@ from re6st_core.errors import RouterError
 T = TypeVar("T")
 
 NETWORK = "2001:db8:42::/48"
+_READY_PATH = "/cas/crt/ca.crt.pem"
 _READY_WITHIN_S = 20.0
 _READY_EVERY_S = 0.05
 
@@ -168,11 +169,10 @@ class Mesh:
 
     async def _registry_answers(self) -> None:
         """Wait until the CA certificate can be fetched; nothing tells when, so it is asked for."""
-        address = str(self._lab.topology.address_of(self._registry))
-        machine = self.machine(self._registry)
+        asking = (self.machine(self._registry), str(self._lab.topology.address_of(self._registry)))
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
-                while not await http_answers(machine, address, "/cas/crt/ca.crt.pem"):  # noqa: ASYNC110
+                while not await http_answers(*asking, _READY_PATH):  # noqa: ASYNC110 - another process's state
                     await asyncio.sleep(_READY_EVERY_S)
         except TimeoutError as exc:
             log = self.log(self._registry)
