@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network, ip_address
+from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
@@ -127,6 +128,7 @@ class Kernel:
         kernel, which makes one for an Ethernet device.
         """
         index = await self._index(device)
+        _allow_ipv6(device)
         await self._do(f"set up {device}", frozenset(), lambda: self._ipr.link("set", index=index, mtu=mtu))
         if link_local is not None:
             # Before the link goes up: otherwise the kernel adds a random one of its own.
@@ -233,6 +235,16 @@ async def _link_events() -> AsyncIterator[Callable[[], Awaitable[None]]]:
             yield wait
         finally:
             reader.cancel()
+
+
+def _allow_ipv6(device: str) -> None:
+    """Hosts whose default is no IPv6 still need it on tunnels."""
+    setting = Path("/proc/sys/net/ipv6/conf") / device / "disable_ipv6"
+    try:
+        if setting.read_text().strip() != "0":
+            setting.write_text("0")
+    except OSError as exc:
+        raise RouterError(f"cannot allow IPv6 on {device}: {exc.strerror}") from exc
 
 
 def _link(message: Any) -> Link:
