@@ -24,6 +24,16 @@ RTPROT_BABEL: Final = 42
 PLACEHOLDER_INTERFACE: Final = "re6st-none"
 """babeld refuses to start without interfaces; a name that does not exist costs nothing."""
 MAX_NAME: Final = 15
+LIMITS: Final = {
+    "hello_interval_s": 655,
+    "update_interval_s": 655,
+    "rxcost": 65535,
+    "max_rtt_penalty": 65535,
+    "rtt_min_ms": 1_000_000,
+    "rtt_max_ms": 1_000_000,
+    "rtt_decay": 256,
+}
+"""What babeld 1.12 takes; it refuses zeros."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +53,16 @@ class InterfaceParameters:
     max_rtt_penalty: int | None = 5000
     rtt_decay: int | None = 42
     split_horizon: bool | None = None
-    link_quality: bool | None = None
+    link_quality: bool | None = True
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name, highest in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= highest:
+                problems.append(f"{_keyword(name)} {value:g} is not above 0 and at most {highest}")
+        if problems:
+            raise ConfigError(*problems)
 
     def statement(self, name: str) -> str:
         """Return ``interface NAME parameter...``; raises ConfigError on a name that is not one."""
@@ -59,7 +78,13 @@ class InterfaceParameters:
 
 
 LAN: Final = InterfaceParameters(
-    type="auto", rxcost=None, rtt_min_ms=None, rtt_max_ms=None, max_rtt_penalty=None, rtt_decay=None
+    type="auto",
+    rxcost=None,
+    rtt_min_ms=None,
+    rtt_max_ms=None,
+    max_rtt_penalty=None,
+    rtt_decay=None,
+    link_quality=None,
 )
 """A LAN shared with other babel speakers: babeld's own defaults."""
 

@@ -2,8 +2,8 @@
 
 Two kinds are told apart by their metric.  A *live* route is one that a running babeld manages.  A *leftover*
 comes from a babeld that died: it was moved to ``LEFTOVER_METRIC``, so that traffic goes on until the next
-babeld's routes, which are better, take over.  That metric is also worse than babeld's unreachable routes
-(65535): when the new babeld knows that a destination is gone, it is gone.
+babeld's routes, which are better, take over.  babeld's own unreachable routes have the worst metric of all
+(4294967295), so a leftover hides them until it is deleted.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ import msgspec
 from babel_ctl import babeld_state
 from babel_ctl.babeld_state import BabeldState
 from babel_ctl.client import BabelClient
-from babel_ctl.config import BabeldConfig, InterfaceParameters
+from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
 from babel_ctl.errors import RouterError
 from babel_ctl.kernel import Destination, Differences, KernelRoute, KernelRoutes, compare, expected
 from babel_ctl.process import DetachedProcess, identify
@@ -205,9 +205,8 @@ class BabeldSupervisor:
         except ConfigError as exc:
             log.error("%s", exc)
 
-    def _argv(self, *, with_interfaces: bool) -> tuple[str, ...]:
-        interfaces = tuple(self._state.interfaces.items()) if with_interfaces else ()
-        return replace(self._config, router_id=self._state.router_id, interfaces=interfaces).argv()
+    def _argv(self) -> tuple[str, ...]:
+        return replace(self._config, router_id=self._state.router_id, interfaces=()).argv()
 
     async def _adopt(self) -> bool:
         """Take over the babeld of a previous daemon if it lives, runs with our configuration and answers."""
@@ -218,7 +217,7 @@ class BabeldSupervisor:
         if not process:
             return False
         self._process = process
-        if known and self._state.argv == self._argv(with_interfaces=False):
+        if known and self._state.argv == self._argv():
             try:
                 await self.client.wait_connected(START_TIMEOUT_S)
             except RouterError as exc:
@@ -249,12 +248,17 @@ class BabeldSupervisor:
             babeld_state.replace_file(self._config.state_file, b"%d\n" % seqno)
         except ConfigError as exc:
             log.error("%s", exc)
-        argv = self._argv(with_interfaces=True)
+        argv = self._argv()
         before = self.client.state.connections
         self._process = DetachedProcess.spawn(argv, log=self._config.log_file)
         try:
-            self._save(seqno=seqno, process=self._process.ident, argv=self._argv(with_interfaces=False))
+            self._save(seqno=seqno, process=self._process.ident, argv=argv)
             await self._first_dump(before)
+            # Not on the command line: babeld sends a wildcard retraction on each interface that it starts with, and
+            # all neighbours would drop their routes through us.
+            for name, parameters in self._state.interfaces.items():
+                await self.client.add_interface(name, parameters)
+            await self.client.flush_interface(PLACEHOLDER_INTERFACE)
         except BaseException:
             await self._kill()
             raise
