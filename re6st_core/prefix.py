@@ -93,7 +93,7 @@ class Network:
     def from_ca_serial(cls, serial: int) -> "Network":
         """Decode a CA certificate's serial number.  Raises WireError."""
         length = serial.bit_length() - 1
-        if not 1 <= length <= 127:
+        if serial < 0 or not 1 <= length <= 127:
             raise WireError(f"CA serial {serial:#x} does not encode a network")
         bits = serial - (1 << length)
         return cls(IPv6Network((bits << (128 - length), length)))

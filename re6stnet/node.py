@@ -49,12 +49,35 @@ STOP_S = 10.0
 MAX_EVENTS = 10000
 
 
+class Events:
+    """What happened and was not yet given to the engine, oldest first; bounded."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+
+    def post(self, event: Event) -> None:
+        """Add an event; when the engine cannot follow, it is lost, and that is said."""
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            log.error("the engine is overloaded: %s dropped", type(event).__name__)
+
+    async def next(self, deadline: float | None) -> Event:
+        """The next event, or ``Timer`` at ``deadline`` (monotonic seconds, as the loop's clock)."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._queue.get()
+        except TimeoutError:
+            return Timer()
+
+
 class Node:
     """Runs one engine.  ``bootstrap`` asks the registry and posts what it learns, or raises RegistryError."""
 
     def __init__(
         self,
         engine: Engine,
+        events: Events,
         *,
         tunnels: Tunnels,
         messenger: Messenger,
@@ -66,25 +89,18 @@ class Node:
         self._messenger = messenger
         self._keep_relay = keep_relay
         self._bootstrap = bootstrap
-        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+        self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
         self._work: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self.active_since: dict[str, float] = {}
         """Monotonic seconds since when Babel hears the peer, by tunnel."""
 
-    def post(self, event: Event) -> None:
-        """Give an event to the engine; when it cannot follow, what can be lost is lost, and said."""
-        try:
-            self._events.put_nowait(event)
-        except asyncio.QueueFull:
-            log.error("the engine is overloaded: %s dropped", type(event).__name__)
-
     async def run(self, adopted: tuple[TunnelRecord, ...]) -> None:
         """Work until cancelled."""
-        self.post(Started(adopted))
+        self._events.post(Started(adopted))
         while True:
-            event = await self._next_event()
+            event = await self._events.next(self.engine.next_timer())
             self._note(event)
             for command in self.engine.handle(event, now=time.monotonic()):
                 self._execute(command)
@@ -98,16 +114,6 @@ class Node:
             _, late = await asyncio.wait(self._tasks, timeout=STOP_S)
             for task in late:
                 task.cancel()
-
-    async def _next_event(self) -> Event:
-        timer = self.engine.next_timer()
-        if timer is None:
-            return await self._events.get()
-        try:
-            async with asyncio.timeout_at(timer):  # the loop's clock is time.monotonic()
-                return await self._events.get()
-        except TimeoutError:
-            return Timer()
 
     def _note(self, event: Event) -> None:
         if isinstance(event, NeighbourChanged):
@@ -168,10 +174,10 @@ class Node:
             try:
                 await work
             except Re6stError as exc:
-                self.post(Broken(nonce, str(exc)))
+                self._events.post(Broken(nonce, str(exc)))
             except Exception as exc:
                 log.exception("unexpected failure of tunnel %s", nonce[:8])
-                self.post(Broken(nonce, f"{type(exc).__name__}: {exc}"))
+                self._events.post(Broken(nonce, f"{type(exc).__name__}: {exc}"))
 
         self._work[nonce] = self._task(guarded())
 
@@ -194,20 +200,20 @@ class Node:
             await self._messenger.send(message, command.endpoints)
         except PeerError as exc:
             if not isinstance(message, Close):
-                self.post(Undeliverable(message.nonce, str(exc)))
+                self._events.post(Undeliverable(message.nonce, str(exc)))
 
     async def _ask_bootstrap(self) -> None:
         try:
             await self._bootstrap()
         except RegistryError as exc:
             log.warning(describe("no peers from the registry", {lf.REASON: exc}))
-            self.post(BootstrapFailed(str(exc)))
+            self._events.post(BootstrapFailed(str(exc)))
 
     async def _ask_endpoints(self, command: AskEndpoints) -> None:
         try:
             endpoints: tuple[Endpoint, ...] = await self._messenger.ask_endpoints(command.peer)
         except PeerError as exc:
             log.debug("%s does not tell its endpoints: %s", command.peer, exc)
-            self.post(EndpointsUnknown(command.peer))
+            self._events.post(EndpointsUnknown(command.peer))
             return
-        self.post(PeersLearned((PeerSeen(command.peer, endpoints),)))
+        self._events.post(PeersLearned((PeerSeen(command.peer, endpoints),)))

@@ -7,7 +7,7 @@ and a failed question is asked again by the engine.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from cryptography import x509
@@ -43,7 +43,7 @@ class Registrar:
         port: int,
         announced: tuple[IPAddress, ...],
         country: str | None,
-        own_addresses: Callable[[], Awaitable[set[IPAddress]]],
+        own_addresses: Callable[[], Awaitable[Collection[IPAddress]]],
         rng: random.Random,
         post: Post,
     ) -> None:

@@ -47,6 +47,7 @@ class DaemonStatus:
     """Version of the network parameters."""
     babeld: bool
     """babeld answers."""
+    babeld_pid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,11 @@ MAX_QUESTIONS = 8
 
 
 class Engine:
-    """One node; ``rng`` only spreads choices, ``new_nonce`` (32 hexadecimal digits) must be unguessable."""
+    """One node.
+
+    ``rng`` only spreads choices; ``new_nonce`` (32 hexadecimal digits) must be unguessable; ``client_count``
+    and ``max_clients`` override the network's parameters.
+    """
 
     def __init__(
         self,
@@ -62,15 +66,17 @@ class Engine:
         rng: random.Random,
         new_nonce: Callable[[], str],
         client_count: int | None = None,
+        max_clients: int | None = None,
     ) -> None:
         self._own = own
         self._rng = rng
         self._client_count = client_count
+        self._max_clients = max_clients
         self.parameters = parameters
         self.peers = PeerBook(own)
         self.routes = RouteTable()
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
-        self.tunnels.max_clients = parameters.max_clients
+        self._follow(parameters)
         self._relay = False
         self._stopping = False
         self._select_at: float | None = None
@@ -105,8 +111,7 @@ class Engine:
                 self.tunnels.endpoints = event.endpoints
                 self._select_soon(now)
             case ParametersChanged():
-                self.parameters = event.parameters
-                self.tunnels.max_clients = event.parameters.max_clients
+                self._follow(event.parameters)
                 self._select_soon(now)
             case PeersLearned():
                 self._learn(event, now)
@@ -146,6 +151,11 @@ class Engine:
                     for command in self.tunnels.drop(tunnel, "the node stops", now=now, failed=False)
                 ]
         return []
+
+    def _follow(self, parameters: NetworkParameters) -> None:
+        self.parameters = parameters
+        limit = parameters.max_clients if self._max_clients is None else self._max_clients
+        self.tunnels.max_clients = limit
 
     def _start(self, event: Started, now: float) -> list[Command]:
         for record in event.adopted:

@@ -243,7 +243,9 @@ class Mesh:
                 for destination in {peer, *self._reach(peer, without=node.prefix)}:
                     routes[destination, nonce] = destination not in installed
                     installed.add(destination)
-            changes = [RouteChange(d, t, 100, i) for (d, t), i in routes.items() if node.routes.get((d, t)) != i]
+            changes = [
+                RouteChange(d, t, 100, i) for (d, t), i in routes.items() if node.routes.get((d, t)) != i
+            ]
             changes += [RouteChange(d, t, None) for d, t in node.routes.keys() - routes.keys()]
             # Removals first, as babeld does when it switches.
             changes.sort(key=lambda c: c.installed)

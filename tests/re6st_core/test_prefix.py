@@ -145,7 +145,6 @@ def test_a_serial_that_encodes_no_network_is_refused(serial: int) -> None:
         Network.from_ca_serial(serial)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="leaves Network.from_ca_serial")
 @pytest.mark.parametrize("serial", [-2, -(1 << 48)])
 def test_a_negative_serial_is_refused(serial: int) -> None:
     with pytest.raises(WireError):

@@ -13,7 +13,7 @@ STATUS = Status(
     identity=IdentityStatus(cn="2/16", address="2001:db8::1", subnet="s", network="n", expires="2027"),
     daemon=DaemonStatus(
         pid=1, uptime_s=2.0, rss_bytes=3, version="0", registry="http://r/", registry_error="", relay=False,
-        endpoints=(), parameters=1, babeld=True,
+        endpoints=(), parameters=1, babeld=True, babeld_pid=None,
     ),
     tunnels=(),
     routes=(),

@@ -1,0 +1,292 @@
+"""Put the node together: choose the adapters, start them in order, stop them in reverse.
+
+    start   state lock -> certificate -> parameters -> kernel -> OpenVPN server -> tunnels adopted -> babeld
+    stop    tunnels (peers are told) -> babeld -> one-port rules -> OpenVPN server -> kernel as it was before
+
+After SIGTERM nothing of the node remains.  After a kill -9 everything lives on, and the next start adopts it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime
+from ipaddress import IPv6Interface
+from typing import Any
+
+from babel_ctl.config import LAN, BabeldConfig
+from babel_ctl.supervisor import BabeldSupervisor
+from re6st_core.errors import ConfigError
+from re6st_core.netparams import NetworkParameters
+from re6stnet.adapters import openvpn
+from re6stnet.adapters.credentials import Credentials
+from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
+from re6stnet.adapters.messenger import PeerMessenger, new_nonce
+from re6stnet.adapters.netlink import Kernel
+from re6stnet.adapters.one_port import OnePort
+from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
+from re6stnet.adapters.peer_api import PEER_PORT, PeerApi
+from re6stnet.adapters.registrar import Registrar
+from re6stnet.adapters.relay import Relay
+from re6stnet.adapters.routing import BabelRouting
+from re6stnet.adapters.status import serve
+from re6stnet.adapters.store import SqliteStore
+from re6stnet.adapters.stun import StunReflector
+from re6stnet.adapters.tcp_server import TcpServer
+from re6stnet.adapters.tunnels import DEVICE_PREFIX, TunnelManager
+from re6stnet.adapters.wireguard import WireguardDevices
+from re6stnet.engine.engine import Engine
+from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
+from re6stnet.node import Events, Node
+from re6stnet.report import Reporter
+from re6stnet.settings import Settings
+from registry.client import RegistryClient
+
+log = logging.getLogger(__name__)
+
+MARK = 0x7265
+"""fwmark of everything that travels on the underlay ("re")."""
+SAVE_PEERS_S = 60.0
+_CONTROL_PORT = "control_port"
+
+
+def run(settings: Settings) -> int:
+    """Run the node until SIGTERM or SIGINT; 0 then.  Raises Re6stError if it cannot start."""
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    for directory in (settings.run, settings.log):
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise ConfigError(f"cannot create {directory}: {exc.strerror}") from exc
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with contextlib.closing(SqliteStore(settings.state)) as store:
+        async with contextlib.AsyncExitStack() as stack:
+            await Daemon(settings, store).work(stack, stop)
+            log.info("stopping")
+    return 0
+
+
+class Daemon:
+    """One node of one network."""
+
+    def __init__(self, settings: Settings, store: SqliteStore) -> None:
+        """Raises CertificateError for credentials that do not fit."""
+        self._settings = settings
+        self._store = store
+        self._started = time.monotonic()
+        self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads retries and choices, no secret
+        self._credentials = Credentials.load(settings.ca, settings.cert, settings.key, now=datetime.now(UTC))
+        self._identity = self._credentials.identity
+        self._address = self._identity.network.address(self._identity.prefix)
+        self._files = openvpn.Credentials(settings.ca, settings.cert, settings.key)
+        self._events = Events()
+        self._adopted: tuple[TunnelRecord, ...] = ()
+
+    async def work(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
+        """Start, then work until ``stop``; what must be undone is on ``stack``."""
+        settings = self._settings
+        client = RegistryClient(
+            settings.registry, self._credentials.ca, settings.cert, settings.key, fwmark=MARK
+        )
+        stack.push_async_callback(client.close)
+        kernel = await Kernel.open()
+        stack.push_async_callback(kernel.close)
+        registrar = self._registrar(client, kernel)
+        if not await _until(stop, registrar.first_parameters()):
+            return
+        assert registrar.parameters is not None
+        await stack.enter_async_context(self._kernel_settings(kernel))
+        node, routing, babeld = await self._start(stack, client, kernel, registrar, registrar.parameters)
+        await _until(
+            stop,
+            node.run(self._adopted),
+            routing.follow(babeld.client),
+            registrar.refresh(),
+            self._remember_peers(node.engine),
+        )
+
+    def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
+        return Registrar(
+            client,
+            self._credentials.ca,
+            self._store,
+            port=self._settings.port,
+            announced=self._settings.ip,
+            country=self._settings.country,
+            own_addresses=lambda: kernel.underlay_addresses(
+                self._identity.network.cidr, tunnel_prefix=DEVICE_PREFIX
+            ),
+            rng=self._rng,
+            post=self._events.post,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _kernel_settings(self, kernel: Kernel) -> AsyncIterator[None]:
+        """Address, routes and rules of the node, for as long as it works."""
+        network, device = self._identity.network, self._settings.main_interface
+        own = IPv6Interface((self._address, network.subnet(self._identity.prefix).prefixlen))
+        memory = self._settings.state / "forwarding.json"
+        enable_forwarding(memory)
+        await kernel.bring_up("lo", mtu=65536)
+        await kernel.add_unreachable(network.cidr)
+        await kernel.protect_underlay(network.cidr, MARK)
+        await kernel.add_address(device, own)
+        yield
+        await kernel.remove_address(device, own)
+        await kernel.unprotect_underlay(network.cidr, MARK)
+        await kernel.remove_unreachable(network.cidr)
+        restore_forwarding(memory)
+
+    async def _start(
+        self,
+        stack: contextlib.AsyncExitStack,
+        client: RegistryClient,
+        kernel: Kernel,
+        registrar: Registrar,
+        parameters: NetworkParameters,
+    ) -> tuple[Node, BabelRouting, BabeldSupervisor]:
+        engine = Engine(
+            self._identity.prefix,
+            parameters,
+            rng=self._rng,
+            new_nonce=new_nonce,
+            client_count=self._settings.client_count,
+            max_clients=self._settings.max_clients,
+        )
+        relay = Relay(client.relay, self._rng)
+        messenger = PeerMessenger(
+            self._credentials,
+            relay,
+            mark=MARK,
+            is_routed=engine.routes.is_reachable,
+            revoked=lambda: frozenset(engine.parameters.revoked),
+            post=self._events.post,
+        )
+        relay.on_frame = messenger.relayed
+        await messenger.start()
+        stack.push_async_callback(messenger.close)
+        stack.push_async_callback(relay.close)
+        api = PeerApi(self._credentials.server_context(), messenger.handle, lambda: registrar.endpoints)
+        stack.push_async_callback(api.close)
+        routing = BabelRouting(self._identity.network, self._events.post)
+        babeld = BabeldSupervisor(self._babeld_config(parameters))
+        one_port = OnePort(self._settings.port, MARK)
+        tunnels = TunnelManager(
+            self._identity.prefix,
+            self._store,
+            port=self._settings.port,
+            mark=MARK,
+            kernel=kernel,
+            one_port=one_port,
+            wireguard=WireguardDevices(kernel, self._settings.log, MARK),
+            clients=OpenvpnClients(kernel, self._settings.log, self._files, MARK),
+            babeld=babeld,
+            routing=routing,
+            parameters=lambda: engine.parameters,
+            post=self._events.post,
+        )
+        server = TcpServer(
+            OpenvpnServer(kernel, self._settings.run, self._files, MARK),
+            self._identity.prefix,
+            self._store,
+            port=self._settings.port,
+        )
+        stack.push_async_callback(server.stop)
+        server_lives = await server.start(await self._listen_underlay(api), parameters.revoked)
+        stack.push_async_callback(one_port.stop)
+        self._adopted = await tunnels.adopt(server_lives=server_lives)
+        stack.callback(StunReflector.open(self._settings.port, MARK).close)
+        stack.push_async_callback(babeld.stop)
+        await babeld.start()
+        await server.join(babeld, lambda: tunnels.interface)
+        await tunnels.resume()
+        await api.listen(str(self._address), PEER_PORT)
+        node = Node(
+            engine,
+            self._events,
+            tunnels=tunnels,
+            messenger=messenger,
+            keep_relay=relay.keep,
+            bootstrap=registrar.bootstrap,
+        )
+        stack.push_async_callback(node.stop)
+        self._first_events(registrar)
+        reporter = Reporter(
+            node=node,
+            settings=self._settings,
+            identity=self._identity,
+            registrar=registrar,
+            routing=routing,
+            tunnels=tunnels,
+            babeld=babeld,
+            relay=relay,
+            started=self._started,
+        )
+        local = await serve(self._settings.status_socket, reporter.status)
+        stack.callback(self._settings.status_socket.unlink, missing_ok=True)
+        stack.callback(local.close)
+        log.info("node %s of %s: address %s", self._identity.prefix, self._identity.network, self._address)
+        return node, routing, babeld
+
+    async def _listen_underlay(self, api: PeerApi) -> int:
+        """Listen where OpenVPN hands over what arrives on the one TCP port; the same port after a restart."""
+        saved = self._store.value(_CONTROL_PORT)
+        try:
+            port = await api.listen("127.0.0.1", int(saved or 0))
+        except ConfigError:
+            port = await api.listen("127.0.0.1", 0)  # taken meanwhile: OpenVPN will be restarted
+        self._store.save_value(_CONTROL_PORT, str(port).encode())
+        return port
+
+    def _babeld_config(self, parameters: NetworkParameters) -> BabeldConfig:
+        settings, identity = self._settings, self._identity
+        return BabeldConfig(
+            control_socket=settings.babel_socket,
+            state_file=settings.state / "babeld.state",
+            log_file=settings.log / "babeld.log",
+            network=identity.network.cidr,
+            subnet=identity.network.subnet(identity.prefix),
+            address=self._address,
+            hello_interval_s=parameters.hello_s,
+            interfaces=tuple((name, LAN) for name in settings.interfaces),
+        )
+
+    def _first_events(self, registrar: Registrar) -> None:
+        self._events.post(EndpointsChanged(registrar.endpoints))
+        remembered = tuple(PeerSeen(prefix, endpoints) for prefix, endpoints in self._store.peers())
+        if remembered:
+            self._events.post(PeersLearned(remembered))
+
+    async def _remember_peers(self, engine: Engine) -> None:
+        """Keep the cache on disk near what the engine knows."""
+        saved: list[Any] = []
+        while True:
+            await asyncio.sleep(SAVE_PEERS_S)
+            peers = [(p.prefix, p.endpoints) for p in engine.peers if p.endpoints and not p.failures]
+            if peers and peers != saved:
+                self._store.save_peers(peers)
+                saved = peers
+
+
+async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, Any]) -> bool:
+    """Work until one part ends or ``stop``; False if it was ``stop``.  A failure of a part is raised."""
+    tasks = [asyncio.create_task(part) for part in work]
+    waiter = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiter}:
+            task.result()
+        return waiter not in done
+    finally:
+        for task in (waiter, *tasks):
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)

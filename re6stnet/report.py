@@ -1,0 +1,106 @@
+"""What the node tells about itself: gathers the parts of ``Status`` (see adapters/status.py)."""
+
+import os
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from babel_ctl.supervisor import BabeldSupervisor
+from re6st_core.identity import Identity
+from re6st_core.prefix import Prefix
+from re6stnet.adapters.registrar import Registrar
+from re6stnet.adapters.relay import Relay
+from re6stnet.adapters.routing import BabelRouting
+from re6stnet.adapters.status import DaemonStatus, IdentityStatus, RouteStatus, Status, TunnelStatus
+from re6stnet.adapters.tunnels import TunnelManager
+from re6stnet.engine.tunnel import Tunnel
+from re6stnet.node import Node
+from re6stnet.settings import Settings
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporter:
+    """Knows all parts, changes none."""
+
+    node: Node
+    settings: Settings
+    identity: Identity
+    registrar: Registrar
+    routing: BabelRouting
+    tunnels: TunnelManager
+    babeld: BabeldSupervisor
+    relay: Relay
+    started: float
+    """Monotonic seconds."""
+
+    def status(self) -> Status:
+        """The state of this moment."""
+        network, prefix = self.identity.network, self.identity.prefix
+        parameters = self.node.engine.parameters
+        return Status(
+            identity=IdentityStatus(
+                cn=prefix.cn,
+                address=str(network.address(prefix)),
+                subnet=str(network.subnet(prefix)),
+                network=str(network),
+                expires=self.identity.not_after.isoformat(),
+            ),
+            daemon=DaemonStatus(
+                pid=os.getpid(),
+                uptime_s=round(time.monotonic() - self.started, 1),
+                rss_bytes=_rss(),
+                version=version("re6st-mesh"),
+                registry=self.settings.registry,
+                registry_error=self.registrar.last_error,
+                relay=self.relay.connected,
+                endpoints=tuple(map(str, self.registrar.endpoints)),
+                parameters=parameters.version,
+                babeld=self.babeld.client.state.connected,
+                babeld_pid=self.babeld.pid,
+            ),
+            tunnels=tuple(map(self._tunnel, self.node.engine.tunnels)),
+            routes=tuple(self._routes()),
+        )
+
+    def _tunnel(self, tunnel: Tunnel) -> TunnelStatus:
+        saved = self.tunnels.saved(tunnel.nonce)
+        since = self.node.active_since.get(tunnel.nonce)
+        process = saved.process if saved else None
+        return TunnelStatus(
+            tunnel=tunnel.nonce,
+            peer=tunnel.peer.cn,
+            transport=tunnel.transport,
+            device=saved.device if saved else "",
+            state=tunnel.state.value,
+            role="client" if tunnel.initiator else "server",
+            rtt_ms=None if tunnel.rtt_us is None else tunnel.rtt_us / 1000,
+            endpoint=str(tunnel.endpoint or ""),
+            since_s=None if since is None else round(time.monotonic() - since, 1),
+            pid=process["pid"] if process else None,
+            destinations=len(self.node.engine.routes.carried(tunnel.nonce)),
+        )
+
+    def _routes(self) -> list[RouteStatus]:
+        peers = {t.nonce: t.peer.cn for t in self.node.engine.tunnels}
+        return [
+            RouteStatus(
+                destination=self._subnet(prefix),
+                peer=peers.get(nonce, ""),
+                via=str(route.via),
+                device=route.interface,
+                metric=route.metric,
+                installed=route.installed,
+            )
+            for (prefix, nonce), route in self.routing.routes.items()
+        ]
+
+    def _subnet(self, prefix: Prefix) -> str:
+        return str(self.identity.network.subnet(prefix))
+
+
+def _rss() -> int:
+    """Resident memory of this process, bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
