@@ -98,6 +98,8 @@ class OpenvpnServer:
         self._process = process = DetachedProcess.spawn(argv, log=self._log)
         try:
             await _device_comes(self._kernel, process, device, self._log, within_s=_START_S)
+            # It listens after it has made its device, and answers only once it listens.
+            await self._listening(process)
             await self._kernel.bring_up(device, mtu=mtu, link_local=link_local or _random_link_local())
         except BaseException:
             await self.stop()
@@ -155,6 +157,14 @@ class OpenvpnServer:
         """Let go of the server, which lives on."""
         if self._process is not None:
             self._process.release()
+
+    async def _listening(self, process: DetachedProcess) -> None:
+        """Return once the port is ours.  Raises RouterError with OpenVPN's last words."""
+        try:
+            await openvpn_management.clients(self._socket)
+        except RouterError as exc:
+            await process.stop()
+            raise RouterError(f"the OpenVPN server does not get up: {_last_line(self._log)}") from exc
 
     def _make_revoked(self) -> None:
         try:

@@ -1,4 +1,7 @@
-"""Processes that a daemon started but did not live to note down, found by the device that they carry."""
+"""Processes that a daemon started but did not live to note down, found by the device that they carry.
+
+Only in our own network namespace: in another one, a device of the same name is another node's.
+"""
 
 import os
 import signal
@@ -29,6 +32,8 @@ def end_orphans(program: str, device: str) -> int:
 
 def _matches(path: Path, program: str, device: str) -> bool:
     try:
+        if os.readlink(path.parent / "ns" / "net") != os.readlink("/proc/thread-self/ns/net"):
+            return False
         argv = path.read_bytes().split(b"\0")
     except OSError:
         return False

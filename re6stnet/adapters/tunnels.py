@@ -49,11 +49,7 @@ class _Local:
 
     key: PrivateKey
     socket: socket.socket
-
-    @property
-    def port(self) -> int:
-        port: int = self.socket.getsockname()[1]
-        return port
+    port: int
 
 
 class TunnelManager:
@@ -115,7 +111,8 @@ class TunnelManager:
             self._post(Prepared(command.tunnel, ""))
             return
         used = {saved.local_port for saved in self._saved.values() if saved.local_port is not None}
-        local = _Local(PrivateKey.generate(), bind_local_port(self._pool, self._mark, used=used))
+        bound = bind_local_port(self._pool, self._mark, used=used)
+        local = _Local(PrivateKey.generate(), bound, bound.getsockname()[1])
         self._local[command.tunnel] = local
         source, rtt_us = None, None
         if command.server is not None:
@@ -173,9 +170,8 @@ class TunnelManager:
     async def remove(self, nonce: str) -> None:
         """Undo what was done for a tunnel, as far as it came; babeld first, so that routes move at once."""
         if (local := self._local.pop(nonce, None)) is not None:
-            port = local.port
             local.socket.close()
-            await self._one_port.remove(port)
+            await self._one_port.remove(local.port)
         saved = self._saved.get(nonce)
         if saved is None:
             return
