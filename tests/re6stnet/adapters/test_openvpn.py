@@ -15,6 +15,7 @@ from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import ConfigError, PeerError, RouterError
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.openvpn import Credentials, OpenvpnClients, OpenvpnHandle, OpenvpnServer
+from re6stnet.adapters.orphan import end_orphans
 from tests.helpers.certs import NodeFiles, TestCA
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
 
@@ -182,7 +183,10 @@ async def test_process_that_nobody_noted_down_is_ended(nodes: Nodes) -> None:
     device = device_name()
     await nodes.open(device)
     stranger = OpenvpnClients(nodes.kernels[1], nodes.directory, credentials(nodes.client_files), MARK)
-    await stranger.remove(device)
+    with nodes.server_side.entered():
+        assert end_orphans("openvpn", device) == 0  # another node's
+    with nodes.client_side.entered():
+        await stranger.remove(device)
     async with asyncio.timeout(5):
         await nodes.clients.ended(device)
 
@@ -190,9 +194,9 @@ async def test_process_that_nobody_noted_down_is_ended(nodes: Nodes) -> None:
 async def test_taken_port_is_an_error_that_leaves_nothing(nodes: Nodes) -> None:
     with nodes.server_side.entered():
         other = await asyncio.start_server(lambda _reader, _writer: None, "::", PORT)
-    with pytest.raises(RouterError, match="in use"):
-        await nodes.start_server()
-    other.close()
+    async with other:
+        with pytest.raises(RouterError, match="in use"):
+            await nodes.start_server()
     assert nodes.server_device not in nodes.server_side.run("ip link")
 
 
