@@ -222,7 +222,7 @@ class BabelClient:
         return Records(self._snapshot(Kind.ROUTE)[1])
 
     def best_routes(self) -> Mapping[IPv6Network, Route]:
-        """The installed route of each IPv6 destination (without source-specific routes), as of now."""
+        """The installed, reachable route of each IPv6 destination, without source-specific ones."""
         version, packed = self._snapshot(Kind.BEST)
         if self._best[0] != version:
             self._best = (version, BestRoutes(packed))

@@ -18,6 +18,7 @@ from re6st_core.errors import WireError
 Key = bytes | int | tuple[int, int, bytes, bytes]
 MONITOR: Final = b"monitor\n"
 MAX_COMMANDS: Final = 64
+INFINITY: Final = 65535
 # Positions in a row.
 _ID: Final = 0
 _KIND: Final = 1
@@ -45,6 +46,11 @@ def key_of(row: Row) -> Key:
     return row[5:9]
 
 
+def is_usable(row: Row) -> bool:
+    """Whether packets follow this route: babeld keeps a retracted one installed for a while."""
+    return bool(row[_FLAGS] & INSTALLED) and row[_METRIC] < INFINITY
+
+
 class Tables:
     """Current rows of each kind, and what changed since the last ``take``, merged per key."""
 
@@ -64,11 +70,9 @@ class Tables:
             return
         self._set(kind, key, row)
         if kind is Kind.ROUTE:
-            if old is not None and old[_FLAGS] & INSTALLED and (
-                not row[_FLAGS] & INSTALLED or old[5:9] != row[5:9]
-            ):  # fmt: skip
+            if old is not None and is_usable(old) and (not is_usable(row) or old[5:9] != row[5:9]):
                 self._uninstall(old)
-            if row[_FLAGS] & INSTALLED:
+            if is_usable(row):
                 self._installed.setdefault(row[5:9], {})[row[_ID]] = row
                 self._choose(row[5:9])
 
@@ -78,7 +82,7 @@ class Tables:
         old = self.live[kind].get(key)
         if old is None:
             return
-        if kind is Kind.ROUTE and old[_FLAGS] & INSTALLED:
+        if kind is Kind.ROUTE and is_usable(old):
             self._uninstall(old)
         self._unset(kind, key)
 

@@ -30,7 +30,7 @@ Prefix = IPv6Network | IPv4Network
 
 
 class Kind(enum.IntEnum):
-    """Which table a row belongs to; ``BEST`` holds a copy of the installed route of each destination."""
+    """Which table a row belongs to; ``BEST``: the installed route of each destination that can be reached."""
 
     INTERFACE = 0
     NEIGHBOUR = 1
@@ -166,11 +166,12 @@ class Records(Sequence[R_co]):
     def __getitem__(self, index: int | slice) -> R_co | list[R_co]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        position = range(len(self))[index]
-        return record_of(RECORD.unpack_from(self._packed, position * RECORD.size))  # type: ignore[return-value]
+        row = RECORD.unpack_from(self._packed, range(len(self))[index] * RECORD.size)
+        return record_of(row)  # type: ignore[return-value]  # R_co tells which rows these are
 
     def __iter__(self) -> Iterator[R_co]:
-        return map(record_of, RECORD.iter_unpack(self._packed))  # type: ignore[arg-type]
+        rows = RECORD.iter_unpack(self._packed)
+        return map(record_of, rows)  # type: ignore[arg-type]  # tuples of the layout
 
     def __repr__(self) -> str:
         return f"Records({list(self)!r})"

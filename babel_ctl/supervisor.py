@@ -22,7 +22,7 @@ import secrets
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -149,12 +149,12 @@ class BabeldSupervisor:
             if any(interface.name == name for interface in self.client.interfaces()):
                 await self._command(lambda: self.client.flush_interface(name))
 
-    async def _command(self, command: Callable[[], asyncio.Future[None] | object]) -> None:
+    async def _command(self, command: Callable[[], Awaitable[None]]) -> None:
         """Run a command; if babeld dies under it, the next start does the same from the state."""
         if not self.client.state.connected:
             return
         try:
-            await command()  # type: ignore[misc]
+            await command()
         except RouterError:
             if self.client.state.connected:
                 raise
@@ -191,8 +191,8 @@ class BabeldSupervisor:
             with contextlib.suppress(asyncio.CancelledError, Re6stError):
                 await task
 
-    def _spawn_task(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -254,8 +254,8 @@ class BabeldSupervisor:
         try:
             self._save(seqno=seqno, process=self._process.ident, argv=argv)
             await self._first_dump(before)
-            # Not on the command line: babeld sends a wildcard retraction on each interface that it starts with, and
-            # all neighbours would drop their routes through us.
+            # Not on the command line: babeld sends a wildcard retraction on each interface it starts with,
+            # and all neighbours would drop their routes through us.
             for name, parameters in self._state.interfaces.items():
                 await self.client.add_interface(name, parameters)
             await self.client.flush_interface(PLACEHOLDER_INTERFACE)

@@ -17,7 +17,7 @@ ffibuilder.set_source(
     + (HERE / "parse.c").read_text()
     + (HERE / "reader.c").read_text(),
     libraries=["pthread"],
-    extra_compile_args=["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+    extra_compile_args=["-O3", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"],
 )
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 typedef struct { const char *p; size_t n; } token;
 
-static int is_word(token t, const char *word)
+static inline __attribute__((always_inline)) int is_word(token t, const char *word)
 {
     return t.n == strlen(word) && memcmp(t.p, word, t.n) == 0;
 }
@@ -136,13 +136,14 @@ static int parse_bool(token t, uint8_t *flags, uint8_t bit, const char *yes, con
 typedef struct { token key[MAX_PAIRS], value[MAX_PAIRS]; int n; } pairs;
 
 /* The last value of a key; an empty token when it is absent (every parser refuses an empty token). */
-static token get(const pairs *p, const char *key)
+static token get_key(const pairs *p, const char *key, size_t n)
 {
     for (int i = p->n - 1; i >= 0; i--)
-        if (is_word(p->key[i], key))
+        if (p->key[i].n == n && memcmp(p->key[i].p, key, n) == 0)
             return p->value[i];
     return (token){"", 0};
 }
+#define get(p, key) get_key(p, key, sizeof(key) - 1)
 
 static int fill_interface(reader_record *r, const pairs *p, token id)
 {

@@ -17,9 +17,9 @@ struct entry {
     entry *live_next, *live_prev;      /* in the list of the kind */
     uint64_t hash;
     uint8_t live, known, dirty;
-    entry *destination;                /* of an installed route */
+    entry *destination;                /* of a usable route */
     entry *sibling_next, *sibling_prev;
-    entry *routes;                     /* of a destination: its installed routes, at least one while live */
+    entry *routes;                     /* of a destination: its usable routes, at least one while live */
     reader_record rec;
 };
 
@@ -178,6 +178,12 @@ static void bury(tables *t, entry *e)
         destroy(t, e);
 }
 
+/* babeld keeps a retracted route installed for a while, as an unreachable one: it is no way to anywhere. */
+static int is_usable(const reader_record *rec)
+{
+    return (rec->flags & R_INSTALLED) && rec->metric < 65535;
+}
+
 /* Best: the smallest metric, then the smallest id (babeld may show two installed routes while it switches). */
 static void choose(tables *t, entry *dest)
 {
@@ -235,7 +241,7 @@ static int tables_put(tables *t, const reader_record *rec)
         return -1;
     if (memcmp(&e->rec, rec, sizeof *rec) != 0) {
         /* A reused address may name a route of another destination. */
-        if (e->destination && (!(rec->flags & R_INSTALLED) || e->rec.plen != rec->plen
+        if (e->destination && (!is_usable(rec) || e->rec.plen != rec->plen
                                || e->rec.src_plen != rec->src_plen || memcmp(e->rec.prefix, rec->prefix, 16)
                                || memcmp(e->rec.src, rec->src, 16)))
             detach(t, e);
@@ -244,7 +250,7 @@ static int tables_put(tables *t, const reader_record *rec)
         if (e->destination)
             choose(t, e->destination);
     }
-    if (rec->kind == R_ROUTE && (rec->flags & R_INSTALLED) && !e->destination)
+    if (rec->kind == R_ROUTE && is_usable(rec) && !e->destination)
         return attach(t, e);
     return 0;
 }

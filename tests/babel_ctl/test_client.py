@@ -1,4 +1,4 @@
-"""The client, against the fake and the real babeld: the same contract for both; then what only the fake can do."""
+"""The client: one contract for the fake and the real babeld; then what only the fake can do."""
 
 import asyncio
 import gc
@@ -197,7 +197,7 @@ async def test_a_killed_babeld_empties_the_tables_and_its_successor_fills_them(
 
 
 async def test_waiting_for_a_babeld_that_is_not_there_ends_with_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(RouterError, match="babeld did not answer on .*babeld.sock within 0.05 s"):
+    with pytest.raises(RouterError, match=r"babeld did not answer on .*babeld.sock within 0.05 s"):
         await BabelClient.connect(tmp_path / "babeld.sock", timeout_s=0.05)
     with pytest.raises(RouterError, match="cannot watch"):
         await BabelClient.connect(tmp_path / "missing" / "babeld.sock")
@@ -297,21 +297,27 @@ async def test_after_close_everything_is_an_error_and_nothing_hangs(fake: FakeBa
         await client.wait_connected(1)
 
 
+async def all_gone(fake: FakeBabeld) -> None:
+    """Let the fake see that its clients have closed; it lives in this loop."""
+    async with asyncio.timeout(10):
+        while fake.monitors:
+            ran = asyncio.Event()
+            asyncio.get_running_loop().call_soon(ran.set)
+            await ran.wait()
+
+
 async def test_opening_and_closing_leaves_neither_descriptors_nor_threads(fake: FakeBabeld) -> None:
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
     async with connected(fake):
         pass
-    await asyncio.sleep(0)
-    while fake.monitors:
-        await asyncio.sleep(0)
+    await all_gone(fake)
     before = held()
     for _ in range(100):
         async with connected(fake):
             pass
-    while fake.monitors:
-        await asyncio.sleep(0)
+    await all_gone(fake)
     gc.collect()
     assert held() == before
 
@@ -326,18 +332,20 @@ async def test_a_listener_hears_of_changes_and_takes_nothing_from_the_deltas(fak
 
 
 async def test_a_dump_is_read_while_python_holds_the_interpreter_lock(tmp_path: Path) -> None:
-    """A long pure computation in this very thread; the fake, a process of its own, allows 100 ms per write."""
+    """A long pure computation in this thread; the fake, a process of its own, allows 100 ms per write."""
     path = tmp_path / "babeld.sock"
-    argv = [sys.executable, "-m", "babel_ctl.testing", str(path), "--routes", "20000"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        client = BabelClient(path)
-        client.start()
-        assert pow(3, 1_500_000) > 0  # one C call that never lets go of the lock
-        await client.wait_connected(10)
-        assert len(client.routes()) == 20_000
-        assert len(client.best_routes()) == 4_000
-        assert client.state.connections == 1
-        client.close()
-        assert process.communicate("")[0] == '{"cuts": 0}\n'
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "babel_ctl.testing", str(path), "--routes", "20000",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    assert await process.stdout.readline() == b"ready\n"
+    client = BabelClient(path)
+    client.start()
+    assert pow(3, 1_500_000) > 0  # one C call that never lets go of the lock
+    await client.wait_connected(10)
+    assert len(client.routes()) == 20_000
+    assert len(client.best_routes()) == 4_000
+    assert client.state.connections == 1
+    client.close()
+    assert (await process.communicate(b""))[0] == b'{"cuts": 0}\n'

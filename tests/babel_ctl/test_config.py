@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,8 @@ def test_only_the_own_subnet_is_announced() -> None:
 
 def test_a_tunnels_metric_follows_its_delay() -> None:
     assert InterfaceParameters().statement("t0") == (
-        "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 42"
+        "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 42 "
+        "link-quality true"
     )
 
 
@@ -49,13 +52,21 @@ def test_the_command_line_is_complete() -> None:
     options = dict(zip(argv[1::2], argv[2::2], strict=False))
     assert argv[0] == "babeld"
     assert options["-h"] == "4"
-    assert ("-I", "") in zip(argv, argv[1:], strict=False)
-    assert ("-m", "ff02::1:6") in zip(argv, argv[1:], strict=False)
-    assert ("-p", "6697") in zip(argv, argv[1:], strict=False)
-    statements = [value for flag, value in zip(argv, argv[1:], strict=False) if flag == "-C"]
+    assert ("-I", "") in pairwise(argv)
+    assert ("-m", "ff02::1:6") in pairwise(argv)
+    assert ("-p", "6697") in pairwise(argv)
+    statements = [value for flag, value in pairwise(argv) if flag == "-C"]
     assert statements[0] == "router-id 02:00:00:00:00:00:00:01"
     assert statements[-2:] == ["in deny", "interface eth0 type auto"]
     assert argv[-2:] == ("-c", "/dev/null")
+
+
+@pytest.mark.parametrize(
+    "change", [{"rxcost": 0}, {"rtt_min_ms": 0}, {"rtt_decay": 257}, {"hello_interval_s": 656}]
+)
+def test_parameters_that_babeld_refuses_are_refused_before(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is not above 0 and at most"):
+        InterfaceParameters(**change)
 
 
 def test_without_interfaces_there_is_one_that_never_exists() -> None:

@@ -164,7 +164,7 @@ class Pair:
         self.reference.answers.clear()
         tables = self.reference.tables
         for kind in Kind:
-            rows = tables.live[kind].values()
+            rows = list(tables.live[kind].values())
             if kind is Kind.BEST:
                 rows = [
                     row
