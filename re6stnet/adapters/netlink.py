@@ -49,7 +49,7 @@ class Link:
 
 
 class Kernel:
-    """The network settings of the namespace in which it was opened."""
+    """The network settings of one namespace, for a caller who stays in it."""
 
     def __init__(self, ipr: Any) -> None:  # Any: pyroute2 annotates a tenth of its functions
         self._ipr = ipr

@@ -1,0 +1,312 @@
+"""What does TCP lose in one of our tunnels, against a tunnel of the same kind and MTU made by hand?
+
+    left namespace ===== veth, nothing between ===== right namespace
+      ours:   the node's adapters, WireGuard behind the one open port (nftables), OpenVPN server mode
+      hand:   the same program started by hand, one port each, nothing else
+
+Pairs of samples in turn, the order within a pair drawn; the result is the median of the ratios ours / hand
+with a bootstrap confidence interval. Run as root:
+
+    python -m benchmarks.throughput [--pairs 11] [--seconds 2] [--kind wireguard|openvpn] [--json]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import IPv6Interface, ip_address
+from pathlib import Path
+from typing import Any
+
+from re6st_core.address import Endpoint, Protocol
+from re6stnet.adapters.inotify import wait_for_file
+from re6stnet.adapters.netlink import Kernel
+from re6stnet.adapters.one_port import OnePort
+from re6stnet.adapters.openvpn import Credentials, OpenvpnClients, OpenvpnServer
+from re6stnet.adapters.wireguard import SOCKETS, WireguardDevices, WireguardTunnel
+from re6stnet.adapters.wireguard_key import PrivateKey, link_local
+from tests.helpers.certs import NodeFiles, TestCA
+from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
+
+TARGET = 0.97
+MARK = 0x6E6
+PORT = 1194
+SERVER_CN, CLIENT_CN = "1/16", "7/16"
+MTU = {"wireguard": 1420, "openvpn": 1400}
+Sides = tuple[TestNamespace, TestNamespace]
+SetUp = Callable[[Sides, Path], AbstractAsyncContextManager[str]]
+"""Makes a tunnel between the sides; gives the address of the right one through it."""
+
+
+def at(side: int, port: int, protocol: Protocol = Protocol.UDP) -> Endpoint:
+    return Endpoint(ip_address(f"192.0.2.{side + 1}"), port, protocol)
+
+
+@asynccontextmanager
+async def kernels_of(sides: Sides) -> AsyncIterator[list[Kernel]]:
+    kernels = []
+    for side in sides:
+        with side.entered():
+            kernels.append(await Kernel.open())
+    try:
+        yield kernels
+    finally:
+        for kernel in kernels:
+            await kernel.close()
+
+
+async def number(kernels: list[Kernel], devices: list[str], subnet: str) -> str:
+    """Give the ends overlay addresses; the right one's."""
+    for side, (kernel, device) in enumerate(zip(kernels, devices, strict=True), 1):
+        await kernel.add_address(device, IPv6Interface(f"{subnet}::{side}/64"))
+    return f"{subnet}::2"
+
+
+# --- ours -----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def our_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
+    keys = [PrivateKey.generate(), PrivateKey.generate()]
+    names = [device_name(), device_name()]
+    async with kernels_of(sides) as kernels:
+        devices = [WireguardDevices(kernel, directory, MARK) for kernel in kernels]
+        ports = [OnePort(PORT, MARK) for _ in sides]
+        try:
+            for mine, side in enumerate(sides):
+                with side.entered():
+                    await ports[mine].start({51000 + mine: [at(not mine, PORT)]})
+                    await devices[mine].create(
+                        WireguardTunnel(
+                            device=names[mine],
+                            private_key=keys[mine],
+                            listen_port=51000 + mine,
+                            peer_key=keys[not mine].public,
+                            endpoint=at(not mine, PORT),
+                            mtu=MTU["wireguard"],
+                            link_local=link_local(keys[mine].public),
+                        )
+                    )
+            yield await number(kernels, names, "2001:db8:42:a")
+        finally:
+            for mine, side in enumerate(sides):
+                with side.entered():
+                    await devices[mine].remove(names[mine])
+                    await ports[mine].stop()
+
+
+@asynccontextmanager
+async def our_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
+    ca = TestCA(directory / "our-ca")
+    mine = [
+        Credentials(files.ca, files.certificate, files.key) for files in map(ca.node, (SERVER_CN, CLIENT_CN))
+    ]
+    names = [device_name(), device_name()]
+    async with kernels_of(sides) as kernels:
+        server = OpenvpnServer(kernels[1], directory, mine[0], MARK)
+        clients = OpenvpnClients(kernels[0], directory, mine[1], MARK)
+        try:
+            with sides[1].entered():
+                await server.start(names[1], port=PORT, control_port=9, max_clients=4, mtu=MTU["openvpn"])
+            with sides[0].entered():
+                await clients.create(names[0], SERVER_CN, at(1, PORT, Protocol.TCP), mtu=MTU["openvpn"])
+                await clients.connected(names[0], mtu=MTU["openvpn"])
+            yield await number(kernels, names, "2001:db8:42:b")
+        finally:
+            with sides[0].entered():
+                await clients.remove(names[0])
+            with sides[1].entered():
+                await server.stop()
+
+
+# --- by hand --------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def programs(commands: list[tuple[TestNamespace, list[str]]], directory: Path) -> AsyncIterator[None]:
+    """Run programs in the foreground meanwhile."""
+    with (directory / "hand.log").open("ab") as log:
+        running = [
+            await asyncio.create_subprocess_exec(
+                "ip", "netns", "exec", side.name, *argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+            for side, argv in commands
+        ]
+    try:
+        yield
+    finally:
+        for process in running:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+def hand_made_key(path: Path) -> str:
+    """Write a private key; its public key."""
+    secret = subprocess.run(["wg", "genkey"], capture_output=True, check=True).stdout
+    path.write_bytes(secret)
+    shown = subprocess.run(["wg", "pubkey"], input=secret, capture_output=True, check=True).stdout
+    return shown.decode().strip()
+
+
+@asynccontextmanager
+async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
+    SOCKETS.mkdir(parents=True, exist_ok=True)
+    names = [device_name(), device_name()]
+    keys = []
+    for name in names:
+        keys.append(hand_made_key(directory / name))
+    commands = [(side, ["wireguard-go", "-f", name]) for side, name in zip(sides, names, strict=True)]
+    async with kernels_of(sides) as kernels, programs(commands, directory):
+        for mine, side in enumerate(sides):
+            await wait_for_file(SOCKETS / f"{names[mine]}.sock")
+            side.run(
+                f"wg set {names[mine]} private-key {directory / names[mine]} listen-port {52000 + mine}"
+                f" peer {keys[not mine]} endpoint 192.0.2.{2 - mine}:{52001 - mine}"
+                " allowed-ips ::/0,0.0.0.0/0"
+            )
+            side.run(f"ip link set {names[mine]} mtu {MTU['wireguard']} up")
+        yield await number(kernels, names, "2001:db8:42:c")
+
+
+@asynccontextmanager
+async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
+    ca = TestCA(directory / "hand-ca")
+    names = [device_name(), device_name()]
+
+    def argv(name: str, files: NodeFiles, *more: str) -> list[str]:
+        options = [
+            "--dev",
+            name,
+            "--dev-type",
+            "tap",
+            "--tun-mtu",
+            str(MTU["openvpn"]),
+            "--ca",
+            str(files.ca),
+        ]
+        return ["openvpn", *options, "--cert", str(files.certificate), "--key", str(files.key), *more]
+
+    server = argv(names[1], ca.node(SERVER_CN), "--tls-server", "--dh", "none", "--proto", "tcp4-server",
+                  "--port", "52100")  # fmt: skip
+    client = argv(names[0], ca.node(CLIENT_CN), "--tls-client", "--proto", "tcp4-client", "--remote",
+                  "192.0.2.2", "52100")  # fmt: skip
+    commands = [(sides[1], server), (sides[0], client)]
+    async with kernels_of(sides) as kernels, programs(commands, directory):
+        for mine, side in enumerate(sides):
+            with side.entered():
+                await kernels[mine].wait_for_link(names[mine])
+                await kernels[mine].bring_up(names[mine], mtu=MTU["openvpn"])
+        yield await number(kernels, names, "2001:db8:42:d")
+
+
+SET_UPS: dict[str, tuple[SetUp, SetUp]] = {
+    "wireguard": (our_wireguard, hand_wireguard),
+    "openvpn": (our_openvpn, hand_openvpn),
+}
+"""Kind to (ours, by hand)."""
+
+
+# --- measuring ------------------------------------------------------------------------------------------
+
+
+async def sample(sides: Sides, address: str, seconds: float) -> float:
+    """Mbit/s of one TCP stream from left to right, as received."""
+    process = await asyncio.create_subprocess_exec(
+        "ip", "netns", "exec", sides[0].name, "iperf3", "-J", "-c", address, "-t", str(seconds),
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(seconds + 20):
+        output, _ = await process.communicate()
+    report = json.loads(output)
+    if "error" in report:
+        raise SystemExit(f"iperf3: {report['error']}")
+    return float(report["end"]["sum_received"]["bits_per_second"]) / 1e6
+
+
+def confidence_interval(ratios: list[float], rng: random.Random) -> tuple[float, float]:
+    """95 % bootstrap interval of the median."""
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(10_000))
+    return medians[249], medians[9749]
+
+
+async def compare(kind: str, pairs: int, seconds: float, seed: int) -> dict[str, Any]:
+    """Measure one kind of tunnel; the figures."""
+    rng = random.Random(seed)
+    with namespaces(2) as made, tempfile.TemporaryDirectory() as name:
+        sides, directory = (made[0], made[1]), Path(name)
+        connect(*sides)
+        ours, hand = SET_UPS[kind]
+        results: dict[str, list[float]] = {"ours": [], "hand": []}
+        async with (
+            ours(sides, directory) as our_address,
+            hand(sides, directory) as hand_address,
+            programs([(sides[1], ["iperf3", "-s"])], directory),
+        ):
+            targets = {"ours": our_address, "hand": hand_address}
+            for address in targets.values():
+                sides[0].run(f"ping -c 3 -i 0.2 -W 5 {address}")
+                await sample(sides, address, 1)  # warm-up
+            for _ in range(pairs):
+                for label in rng.sample(sorted(targets), 2):
+                    results[label].append(await sample(sides, targets[label], seconds))
+    ratios = [mine / theirs for mine, theirs in zip(results["ours"], results["hand"], strict=True)]
+    low, high = confidence_interval(ratios, rng)
+    return {
+        "kind": kind,
+        "mtu": MTU[kind],
+        "pairs": pairs,
+        "seconds": seconds,
+        "ours_mbit_s": round(statistics.median(results["ours"]), 1),
+        "hand_mbit_s": round(statistics.median(results["hand"]), 1),
+        "ratio": round(statistics.median(ratios), 4),
+        "interval": [round(low, 4), round(high, 4)],
+        "target": TARGET,
+        "reached": high >= TARGET,
+    }
+
+
+def machine() -> str:
+    """One line."""
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    model = models[0].partition(": ")[2] if models else platform.machine()
+    return f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def main() -> int:
+    """0 if every interval reaches the target."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=11)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=sorted(SET_UPS), action="append")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    kinds = options.kind or list(SET_UPS)
+    results = [asyncio.run(compare(kind, options.pairs, options.seconds, options.seed)) for kind in kinds]
+    if options.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=1))
+    else:
+        print(machine())
+        for result in results:
+            low, high = result["interval"]
+            print(
+                f"{result['kind']}, MTU {result['mtu']}: ours {result['ours_mbit_s']} Mbit/s,"
+                f" by hand {result['hand_mbit_s']} Mbit/s,"
+                f" median ratio {result['ratio']} [{low}, {high}] of {result['pairs']} pairs"
+            )
+    return 0 if all(result["reached"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
