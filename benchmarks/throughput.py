@@ -7,7 +7,7 @@
 Pairs of samples in turn, the order within a pair drawn; the result is the median of the ratios ours / hand
 with a bootstrap confidence interval. Run as root:
 
-    python -m benchmarks.throughput [--pairs 11] [--seconds 2] [--kind wireguard|openvpn] [--json]
+    python benchmarks/throughput.py [--pairs 11] [--seconds 2] [--kind wireguard|openvpn] [--json]
 """
 
 import argparse
@@ -25,6 +25,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv6Interface, ip_address
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for tests.helpers, which is not installed
 
 from re6st_core.address import Endpoint, Protocol
 from re6stnet.adapters.inotify import wait_for_file

@@ -103,6 +103,7 @@ async def state(device: str) -> DeviceState:
 async def _request(message: Any, flags: int) -> list[Any]:
     try:
         async with AsyncWireGuard() as netlink:
+            await netlink.setup_endpoint()  # finds out the protocol's number, which entering does not
             answers = await netlink.nlm_request(message, msg_type=netlink.prid, msg_flags=flags)
             return [answer async for answer in answers]
     except (NetlinkError, OSError) as exc:
