@@ -21,6 +21,7 @@ from re6st_core.errors import RouterError
 from re6stnet.adapters import wireguard_kernel
 from re6stnet.adapters.inotify import wait_for_file
 from re6stnet.adapters.netlink import Kernel
+from re6stnet.adapters.orphan import end_orphans
 from re6stnet.adapters.wireguard_key import PrivateKey
 from re6stnet.adapters.wireguard_uapi import (
     GET,
@@ -142,6 +143,8 @@ class WireguardDevices:
         process = self._processes.pop(device, None)
         if process is not None:
             await process.stop()
+        elif self._userspace is not False:
+            end_orphans("wireguard-go", device)
         await self._kernel.delete_link(device)
         _socket(device).unlink(missing_ok=True)
         (self._log_dir / f"{device}.log").unlink(missing_ok=True)
