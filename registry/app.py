@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
@@ -185,7 +186,10 @@ class Server:
 
 def _bind(address: str, port: int, *, optional: bool) -> socket.socket | None:
     """A bound socket; None if ``optional`` and the host does not have this family.  Raises ConfigError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+    except ValueError as exc:
+        raise ConfigError(f"--listen {address}: not an IP address") from exc
     try:
         bound = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:

@@ -95,17 +95,17 @@ class Registry:
         return held
 
     def published(self, now: datetime) -> Publication:
-        """The newest parameters and revocation list; old ones rather than none if the disk is full."""
-        with self.database.read() as transaction:
-            if self._publication is None or transaction.publication_key() != self._publication.key:
-                self._publication = publication.load(transaction)
-        if self._publication is None or now >= self._publication.due:
-            try:
+        """The newest parameters and revocation list; old ones rather than none if the disk is bad."""
+        try:
+            with self.database.read() as transaction:
+                if self._publication is None or transaction.publication_key() != self._publication.key:
+                    self._publication = publication.load(transaction)
+            if self._publication is None or now >= self._publication.due:
                 self._publication = self._refresh(now)
-            except (StoreFullError, StoreFailedError) as exc:
-                if self._publication is None:
-                    raise
-                _log.warning("old parameters are served: %s", exc)
+        except (StoreFullError, StoreFailedError) as exc:
+            if self._publication is None:
+                raise
+            _log.warning("old parameters are served: %s", exc)
         return self._publication
 
     def see(self, prefix: Prefix, endpoints: str, now: datetime) -> None:

@@ -42,6 +42,9 @@ def subject(attributes: Sequence[tuple[str, str]]) -> x509.Name:
         if name in ("CN", "serial", "serialNumber", "commonName"):
             problems.append(f"--req {name}: the registry decides on it")
             continue
+        if not value or not value.isprintable():
+            problems.append(f"--req {name} {value!r}: the value must be printable text")
+            continue
         try:
             names.append(x509.NameAttribute(_oid(name), value))
         except (ValueError, KeyError) as exc:

@@ -23,7 +23,9 @@ class Sighting:
     serial: int
     seen: datetime
     stored: datetime | None = None
-    """When this was last written to the database; None: not since the process started."""
+    """When the node was last written to the database; None: not since the process started."""
+    stored_endpoints: tuple[Endpoint, ...] = ()
+    """With which endpoints."""
 
 
 class RandomSet:
@@ -111,4 +113,4 @@ def worth_storing(known: Sighting | None, endpoints: tuple[Endpoint, ...], now: 
     if known is None or known.stored is None:
         return True
     age = now - known.stored
-    return age >= STORE_AGAIN or (known.endpoints != endpoints and age >= STORE_CHANGED)
+    return age >= STORE_AGAIN or (known.stored_endpoints != endpoints and age >= STORE_CHANGED)

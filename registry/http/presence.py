@@ -29,7 +29,7 @@ class Presence:
             except WireError:
                 continue  # written by a version that allowed more
             if node.seen is not None:
-                self.sightings.put(Sighting(node.prefix, endpoints, serial, node.seen, node.seen))
+                self.sightings.put(Sighting(node.prefix, endpoints, serial, node.seen, node.seen, endpoints))
 
     def sample(
         self, count: int, *, caller: Prefix, published: Publication, now: datetime, rng: random.Random

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import random
+from dataclasses import replace
 from datetime import datetime
 
 from aiohttp import web
@@ -38,6 +39,10 @@ from registry.http.relay import Hub
 _log = logging.getLogger(__name__)
 SAMPLE = 8
 """Peers in a bootstrap answer."""
+REFUSALS = 10
+"""Refused enrolments at once from one address; then one in six seconds."""
+ANONYMOUS = 20
+"""Anonymous enrolments at once from one address; then one a minute."""
 
 
 class Api:
@@ -49,8 +54,8 @@ class Api:
         self._hub = hub
         self._rng = rng
         # Guessing a token of 120 bits is hopeless; the limit keeps the log and the database quiet.
-        self._refusals = RateLimit(burst=10, interval_s=6)
-        self._anonymous = RateLimit(burst=20, interval_s=60)
+        self._refusals = RateLimit(burst=REFUSALS, interval_s=6)
+        self._anonymous = RateLimit(burst=ANONYMOUS, interval_s=60)
         self._openapi = encode_json(openapi_document())
 
     def app(self) -> web.Application:
@@ -121,15 +126,16 @@ class Api:
     async def _see(self, identity: Identity, endpoints: tuple[Endpoint, ...], now: datetime) -> None:
         """Remember a caller; in the database only if that says something new."""
         known = self._presence.sightings.get(identity.prefix)
-        stored = known.stored if known else None
+        sighting = Sighting(identity.prefix, endpoints, identity.serial, now)
+        if known:
+            sighting = replace(sighting, stored=known.stored, stored_endpoints=known.stored_endpoints)
         if worth_storing(known, endpoints, now):
             try:
                 text = format_endpoints(endpoints)
                 await self._context.run(self._context.registry.see, identity.prefix, text, now)
-                stored = now
+                sighting = replace(sighting, stored=now, stored_endpoints=endpoints)
             except (StoreFailedError, StoreFullError) as exc:
                 _log.warning("endpoints of %s are not stored: %s", identity.prefix, exc)
-        sighting = Sighting(identity.prefix, endpoints, identity.serial, now, stored)
         self._presence.sightings.put(sighting)
 
     async def _sample(self, identity: Identity) -> tuple[BootstrapPeer, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import StaticPool
 
 from re6st_core.errors import ConfigError
 from re6st_core.prefix import Network
@@ -39,7 +39,7 @@ class Database:
         self._engine = create_engine(
             f"sqlite:///{path}",
             connect_args={"timeout": BUSY_S, "check_same_thread": False},
-            poolclass=StaticPool if not create else NullPool,
+            poolclass=StaticPool,  # one connection, kept: opening needs room on the disk
         )
         event.listen(self._engine, "connect", _set_up)
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")

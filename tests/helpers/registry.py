@@ -131,9 +131,14 @@ def command(module: str, *arguments: str | Path) -> list[str]:
 
 
 @contextmanager
-def running(directory: Path, address: str) -> Iterator["subprocess.Popen[str]"]:
-    """``re6st-registry run`` in a process of its own, once it serves; killed at the end if still there."""
+def running(directory: Path, address: str, code: str | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """``re6st-registry run`` in a process of its own, once it serves; killed at the end if still there.
+
+    ``code``: Python to run instead of the plain program, for the faults that only a patch can cause.
+    """
     arguments = command("registry.cli", "run", "--dir", directory, "--listen", address)
+    if code:
+        arguments[arguments.index("-c") + 1] = code
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
@@ -152,8 +157,15 @@ def call(module: str, *arguments: str | Path) -> "subprocess.CompletedProcess[st
     """Run one of our programs to its end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     argv = command(module, *arguments)
-    options = {"stdin": subprocess.DEVNULL, "env": environment, "check": False, "timeout": 60}
-    return subprocess.run(argv, capture_output=True, text=True, **options)
+    return subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        check=False,
+        timeout=60,
+    )
 
 
 def token_of(directory: Path) -> str:

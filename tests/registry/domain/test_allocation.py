@@ -1,5 +1,7 @@
 """Prefixes never overlap, and come in the order that re6st gives them (``re6st-protocol.md`` §11.3)."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,33 +10,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from re6st_core.prefix import Prefix
 from registry.domain.allocation import EVERYWHERE, State, allocate, release
 from registry.errors import NoPrefixError
+from tests.helpers.memory_space import MemorySpace
 
 FREE_BITS = 80
-
-
-class MemorySpace:
-    """The partition in a dictionary: a slow, obvious model of the store."""
-
-    def __init__(self) -> None:
-        self.blocks = {EVERYWHERE: State.FREE}
-
-    def lowest_free(self, length: int, within: Prefix) -> Prefix | None:
-        found = (
-            b for b, s in self.blocks.items() if s is State.FREE and b.length == length and within.contains(b)
-        )
-        return min(found, key=lambda block: block.value, default=None)
-
-    def block_over(self, prefix: Prefix) -> tuple[Prefix, State] | None:
-        return next(((b, s) for b, s in self.blocks.items() if b.contains(prefix)), None)
-
-    def replace(self, old: tuple[Prefix, ...], new: dict[Prefix, State]) -> None:
-        for block in old:
-            del self.blocks[block]
-        assert not any(a.overlaps(b) for a in self.blocks for b in new)
-        self.blocks.update(new)
-
-    def used(self) -> list[Prefix]:
-        return [block for block, state in self.blocks.items() if state is State.USED]
 
 
 def take(space: MemorySpace, length: int, community: Prefix = EVERYWHERE) -> Prefix:
@@ -111,7 +89,7 @@ class Membership(RuleBasedStateMachine):
     @invariant()
     def the_space_is_a_partition(self) -> None:
         blocks = sorted(self.space.blocks, key=lambda block: block.bits)
-        assert not any(a.overlaps(b) for a, b in zip(blocks, blocks[1:], strict=False))
+        assert not any(a.overlaps(b) for a, b in pairwise(blocks))
         assert sum(1 << (FREE_BITS - block.length) for block in blocks) == 1 << FREE_BITS
 
     @invariant()

@@ -103,7 +103,7 @@ def test_a_sample_does_not_walk_the_network() -> None:
 def test_the_database_is_written_only_for_news(
     age: timedelta, endpoints: tuple[Endpoint, ...], stored: bool
 ) -> None:
-    known = Sighting(Prefix(16, 1), HERE, 1, NOW, NOW - age)
+    known = Sighting(Prefix(16, 1), (), 1, NOW, NOW - age, HERE)
     assert worth_storing(known, endpoints, NOW) is stored
 
 

@@ -1,0 +1,188 @@
+"""The relay: who sent what, to whom, and what happens to who misbehaves."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientWebSocketResponse, WSMsgType
+
+from re6st_core.errors import RegistryError
+from re6st_core.json_wire import encode_json
+from re6st_core.prefix import Prefix
+from re6st_core.registry_wire import MAX_RELAYED, RELAY, RelayFrame
+from registry.http import relay
+from tests.helpers.registry import JoinedNode, Served, now, served
+
+
+def frame(peer: Prefix, message: str = "hello") -> RelayFrame:
+    return RelayFrame(peer=peer, message=message)
+
+
+async def connect(registry: Served, node: JoinedNode) -> ClientWebSocketResponse:
+    """A connection without our client's good manners."""
+    return await node.client._session().ws_connect(registry.https + RELAY)
+
+
+async def gone(socket: ClientWebSocketResponse) -> int | None:
+    """The code with which the registry closes."""
+    async with asyncio.timeout(10):
+        while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR):
+            pass
+    return socket.close_code
+
+
+async def test_messages_go_both_ways_and_name_their_sender(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path) as registry,
+        registry.node() as one,
+        registry.node() as two,
+        one.client.relay() as left,
+        two.client.relay() as right,
+    ):
+        await left.send(frame(two.prefix, "question"))
+        assert await right.receive() == frame(one.prefix, "question")
+        await right.send(RelayFrame(peer=one.prefix, message="answer", error="not mine to set"))
+        assert await left.receive() == frame(two.prefix, "answer")
+
+
+async def test_who_is_not_there_is_said(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay() as channel:
+        await channel.send(frame(Prefix(16, 99)))
+        assert await channel.receive() == RelayFrame(peer=Prefix(16, 99), error="not on the relay")
+
+
+async def test_peers_on_the_relay_are_found_by_bootstrap_until_they_leave(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as one, registry.node() as two:
+        async with one.client.relay() as channel:
+            await channel.send(frame(one.prefix))
+            await channel.receive()
+            (peer,) = (await two.client.bootstrap()).peers
+            assert (peer.prefix, peer.relayed) == (one.prefix, True)
+        await one.client.close()
+        members = registry.server._hub._members
+        async with asyncio.timeout(5):
+            while members:  # noqa: ASYNC110  # the server's side of the connection has no event to wait for
+                await asyncio.sleep(0.01)
+        assert (await two.client.bootstrap()).peers == ()
+
+
+async def test_the_newest_connection_wins(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path) as registry,
+        registry.node() as one,
+        registry.node() as two,
+        one.client.relay() as old,
+        one.client.relay() as new,
+        two.client.relay() as other,
+    ):
+        with pytest.raises(RegistryError, match="closed"):
+            await old.receive()
+        await other.send(frame(one.prefix))
+        assert await new.receive() == frame(two.prefix)
+
+
+async def test_a_revoked_node_is_cut_off_in_the_middle(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as bad, registry.node() as good:
+        async with bad.client.relay() as left, good.client.relay() as right:
+            registry.registry.revoke(bad.prefix, now())
+            await right.send(frame(bad.prefix))
+            assert await right.receive() == RelayFrame(peer=bad.prefix, error="revoked or expired")
+            with pytest.raises(RegistryError):
+                await left.receive()
+        with pytest.raises(RegistryError, match="403"):
+            await bad.client.relay().__aenter__()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"peer": 7}',
+        '{"peer": "2/16", "message": 7}',
+        '{"peer": "x"}',
+        "[" * 1000,
+        "\x00",
+    ],
+)
+async def test_what_is_no_frame_ends_the_connection(tmp_path: Path, text: str) -> None:
+    async with served(tmp_path) as registry, registry.node() as node:
+        socket = await connect(registry, node)
+        await socket.send_str(text)
+        assert await gone(socket) == 1007
+
+
+async def test_bytes_and_long_frames_end_the_connection(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node:
+        socket = await connect(registry, node)
+        await socket.send_bytes(b"x")
+        assert await gone(socket) == 1003
+        socket = await connect(registry, node)
+        await socket.send_str("x" * (MAX_RELAYED + 1))
+        assert await gone(socket) in (1009, 1006)  # the reason may be lost with what we had not sent yet
+        async with node.client.relay() as channel:
+            with pytest.raises(RegistryError, match="too long"):
+                await channel.send(frame(node.prefix, "x" * MAX_RELAYED))
+
+
+async def test_a_long_message_of_a_peer_fits(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay() as channel:
+        message = "x" * (MAX_RELAYED - 200)
+        await channel.send(frame(node.prefix, message))
+        assert (await channel.receive()).message == message
+
+
+async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BURST", 10000)
+    async with served(tmp_path) as registry, registry.node() as one, registry.node() as two:
+        slow = await connect(registry, two)
+        assert slow._conn is not None
+        assert slow._conn.transport is not None
+        slow._conn.transport.pause_reading()
+        async with one.client.relay() as channel:
+            error = ""
+            for _ in range(3000):
+                await channel.send(frame(two.prefix, "x" * 20000))
+                waiting = registry.server._hub._members.get(two.prefix)
+                assert waiting is None or waiting.queue.qsize() <= relay.QUEUE
+                if waiting is None or waiting.closing:
+                    break
+            while "does not read" not in error and "not on the relay" not in error:
+                error = (await channel.receive()).error
+            await channel.send(frame(one.prefix, "still here"))
+            while (await channel.receive()).message != "still here":
+                pass
+
+
+async def test_a_flood_is_read_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "BURST", 5)
+    monkeypatch.setattr(relay, "INTERVAL_S", 0.02)
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay() as channel:
+        clock = asyncio.get_running_loop()
+        start = clock.time()
+        for _ in range(15):
+            await channel.send(frame(node.prefix))
+        for _ in range(15):
+            await channel.receive()
+        assert clock.time() - start >= 10 * 0.02 * 0.9
+
+
+async def test_members_are_told_when_the_registry_stops(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay() as channel:
+        stopping = asyncio.create_task(registry.server.close())
+        with pytest.raises(RegistryError):
+            await channel.receive()
+        await stopping
+
+
+async def test_frames_are_json_text(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node:
+        socket = await connect(registry, node)
+        await socket.send_str(encode_json(frame(node.prefix)).decode())
+        assert json.loads((await socket.receive()).data) == {"peer": "0/16", "message": "hello", "error": ""}
+        await socket.close()

@@ -1,0 +1,171 @@
+"""``re6st-registry run`` as a process: what survives, how it stops, and what stops it from starting."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caucase_ca.authority import generate_key
+from re6st_core.errors import RegistryError
+from re6st_core.registry_wire import EnrolRequest
+from registry.client import RegistryClient, fetch_ca
+from tests.helpers.registry import PORT, call, make, own_address, request_pem, running, token_of
+
+MODULE = "registry.cli"
+
+
+@pytest.fixture
+def address() -> str:
+    return own_address()
+
+
+@pytest.fixture
+def directory(tmp_path: Path, address: str) -> Path:
+    registry = make(tmp_path / "reg", address=address)
+    registry.database.close()
+    return tmp_path / "reg"
+
+
+def url(address: str) -> str:
+    return f"http://{address}:{PORT}/"
+
+
+def certificates(directory: Path) -> list[tuple[int, str]]:
+    connection = sqlite3.connect(directory / "registry.db")
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return connection.execute("SELECT serial, bits FROM certificate ORDER BY serial").fetchall()
+    finally:
+        connection.close()
+
+
+async def enrol(address: str, token: str, key: object) -> int:
+    ca = await fetch_ca(url(address))
+    async with RegistryClient(url(address), ca) as client:
+        csr = request_pem(key)  # type: ignore[arg-type]  # a key of ours
+        return (await client.enrol(EnrolRequest(csr=csr, token=token))).serial_number
+
+
+async def test_it_serves_in_little_memory_and_stops_cleanly(directory: Path, address: str) -> None:
+    with running(directory, address) as process:
+        await enrol(address, token_of(directory), generate_key())
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        resident = int(status.split("VmRSS:")[1].split()[0])
+        assert resident <= 70 * 1024
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+async def test_whatever_is_killed_what_a_node_has_is_in_the_database(directory: Path, address: str) -> None:
+    """Killed at a random moment among many answers, three times over."""
+    tokens = [token_of(directory) for _ in range(4)]
+    keys = [generate_key() for _ in tokens]
+    received: dict[int, int] = {}
+    for delay_s in (0.0, 0.02, 0.05):
+        with running(directory, address) as process:
+            asyncio.get_running_loop().call_later(delay_s, process.kill)
+            tasks = [enrol(address, token, key) for token, key in zip(tokens, keys, strict=True)]
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, result in enumerate(results):
+                if isinstance(result, int):
+                    assert received.setdefault(number, result) == result
+                else:
+                    assert isinstance(result, RegistryError)
+        stored = {serial for serial, _ in certificates(directory)}
+        assert set(received.values()) <= stored
+    with running(directory, address):
+        final = [await enrol(address, token, key) for token, key in zip(tokens, keys, strict=True)]
+    assert all(final[number] == serial for number, serial in received.items())
+    rows = certificates(directory)
+    assert sorted(final) == [serial for serial, _ in rows]
+    assert len({bits for _, bits in rows}) == len(tokens)
+
+
+async def test_killed_between_commit_and_answer(directory: Path, address: str) -> None:
+    """The worst moment: the certificate is stored, the node has not got it; it asks again and gets it."""
+    token, key = token_of(directory), generate_key()
+    crash = (
+        "import os, sys; from registry.service import Registry; real = Registry.enrol\n"
+        "Registry.enrol = lambda *a: (real(*a), os.kill(os.getpid(), 9))\n"
+        "from registry.cli import main; sys.exit(main())"
+    )
+    with running(directory, address, crash) as process:
+        with pytest.raises(RegistryError):
+            await enrol(address, token, key)
+        assert process.wait(10) == -signal.SIGKILL
+    ((serial, _),) = certificates(directory)
+    with running(directory, address):
+        assert await enrol(address, token, key) == serial
+        with pytest.raises(RegistryError, match="used already"):
+            await enrol(address, token, generate_key())
+
+
+def test_two_processes_never_give_overlapping_prefixes(directory: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from registry import app\n"
+        "from tests.helpers.registry import *\n"
+        "registry = app.open_registry(Path(sys.argv[1]))\n"
+        "for _ in range(15):\n"
+        "    request = EnrolRequest(csr=request_pem(generate_key()), token=new_token(registry))\n"
+        "    registry.enrol(request, now())\n"
+    )
+    argv = [sys.executable, "-c", code, str(directory)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    processes = [subprocess.Popen(argv, env=environment) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    rows = certificates(directory)
+    assert [serial for serial, _ in rows] == list(range(1, 31))
+    assert len({bits for _, bits in rows}) == 30
+
+
+async def test_the_operator_s_commands_work_while_it_runs(directory: Path, address: str) -> None:
+    with running(directory, address):
+        await enrol(address, token_of(directory), generate_key())
+        done = call(MODULE, "node", "revoke", "0/16", "--dir", directory, "--json")
+        assert json.loads(done.stdout) == {"revoked": "0/16", "version": 2}
+
+
+def test_a_taken_port_is_one_clear_line(directory: Path, address: str) -> None:
+    for port in (PORT, PORT + 1):
+        with socket.create_server((address, port)):
+            done = call(MODULE, "run", "--dir", directory, "--listen", address)
+        assert done.returncode == 2
+        assert f"cannot listen on {address} port {port}: Address already in use" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_not_ours_is_one_clear_line(directory: Path) -> None:
+    for wrong in ("192.0.2.1", "2001:db8::1", "localhost"):
+        done = call(MODULE, "run", "--dir", directory, "--listen", wrong)
+        assert done.returncode == 2
+        assert wrong in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_bad_settings_file_tells_all_its_mistakes(directory: Path) -> None:
+    (directory / "registry.toml").write_text(
+        'network = "2001:db8:42::/48"\nhosts = ["a b"]\nport = 0\ncolour = 1\n'
+    )
+    done = call(MODULE, "run", "--dir", directory)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 3
+
+
+async def test_edited_parameters_are_published_at_the_next_start(directory: Path, address: str) -> None:
+    text = (directory / "registry.toml").read_text()
+    (directory / "registry.toml").write_text(text.replace("hello_s = 1.0", "hello_s = 2.5"))
+    with running(directory, address):
+        pass
+    connection = sqlite3.connect(directory / "registry.db")
+    version, parameters = connection.execute("SELECT version, parameters FROM publication").fetchone()
+    connection.close()
+    assert (version, json.loads(parameters)["hello_s"]) == (2, 2.5)
