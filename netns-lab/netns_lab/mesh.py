@@ -6,6 +6,7 @@ The lab knows them by their command lines and their ``--json`` output only, as a
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Coroutine, Mapping
@@ -28,6 +29,7 @@ NETWORK = "2001:db8:42::/48"
 _READY_PATH = "/cas/crt/ca.crt.pem"
 _READY_WITHIN_S = 20.0
 _READY_EVERY_S = 0.05
+_STOP_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Tunnel:
     peer: str  # CN
     transport: str  # "wireguard" or "openvpn"
     state: str
+
+    @property
+    def active(self) -> bool:
+        """Whether Babel hears the peer through it; otherwise it is an attempt."""
+        return self.state == "active"
 
 
 class Mesh:
@@ -70,6 +77,9 @@ class Mesh:
             os.close(handle)
         if self._death.done() and not self._death.cancelled():
             self._death.exception()  # seen: asyncio need not complain that nobody looked
+        for daemon in self._daemons.values():  # what they started is the lab's to end
+            daemon.kill()
+            daemon.wait()
 
     @property
     def machines(self) -> Mapping[str, Machine]:
@@ -130,22 +140,38 @@ class Mesh:
 
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""
-        etc = self._directory(node, "etc")
+        self._start_daemon(node, self.daemon_command(node), cwd=self._directory(node, "etc"))
+
+    def daemon_command(self, node: str) -> list[str]:
+        """The command line of a node's daemon."""
         argv = [*own("re6stnet"), "@re6stnet.conf"]
         for option, name in (("--run", "run"), ("--state", "state"), ("--log", "log")):
             argv += [option, str(self._directory(node, name))]
-        argv += ["--port", str(self._port), "--client-count", str(self._client_count)]
-        self._start_daemon(node, argv, cwd=etc)
+        return [*argv, "--port", str(self._port), "--client-count", str(self._client_count)]
+
+    def stop(self, node: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signal the daemon of a node and wait for its end; returns its exit status (negative: signal)."""
+        daemon = self._daemons.pop(node)
+        for handle in [handle for handle, name in self._watches.items() if name == node]:
+            del self._watches[handle]
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+        daemon.send_signal(number)
+        return daemon.wait(_STOP_WITHIN_S)
 
     async def show(self, node: str, *options: str) -> str:
         """What ``re6st status`` says on a node."""
         argv = [*own("re6st"), "--run", str(self._directory(node, "run")), "status", *options]
         return await self.machine(node).call(argv, log=self.log(node))
 
+    async def status(self, node: str) -> dict[str, Any]:  # Any: the shape is re6st's (1)
+        """What ``re6st status --json`` says on a node."""
+        return json_object(await self.show(node, "--json"))
+
     async def tunnels(self, node: str) -> list[Tunnel]:
         """The tunnels of a node."""
-        status = json_object(await self.show(node, "--json"))
-        return [Tunnel(each["peer"], each["transport"], each["state"]) for each in status["tunnels"]]
+        tunnels = (await self.status(node))["tunnels"]
+        return [Tunnel(each["peer"], each["transport"], each["state"]) for each in tunnels]
 
     def rss_mb(self, node: str) -> float:
         """Resident memory of a node's daemon, in MB (10^6 bytes)."""

@@ -1,0 +1,189 @@
+"""A node comes, dies, returns and leaves, under traffic, as real daemons in a lab.
+
+registry   a   b   c      20 ms from each other, all public
+"""
+
+import asyncio
+import contextlib
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any, Self
+
+import pytest
+
+from netns_lab.echo import Prober
+from netns_lab.mesh import Mesh
+from netns_lab.namespace import Machine
+from re6st_core.errors import RouterError
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
+
+TRACES = {
+    "links": "ip -o link | sed 's/ qlen .*//; s/^[0-9]*: //'",
+    "addresses": "ip -o addr | sed 's/^[0-9]*: //; s/valid_lft.*//'",
+    "routes": "ip -6 route show table all | grep -v -e ' dev lo ' -e '^multicast'",
+    "rules": "ip -6 rule; ip rule",
+    "nftables": "nft list ruleset",
+    "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding",
+    "sockets": "ss -Hlntu | awk '{print $1, $5}' | sort",
+}
+
+
+async def everybody_answers(mesh: Mesh, within_s: float = 30.0) -> None:
+    """Every pair of nodes, over the overlay."""
+    pairs = {(a, b): mesh.addresses[b] for a in mesh.nodes for b in mesh.nodes if a != b}
+    async with Prober(mesh.machines, pairs) as prober:
+        asking = prober.until_all_answer(interval_s=0.1, within_s=within_s, on_answer=lambda *_: None)
+        missing = await mesh.unless_one_dies(asking)
+    assert not missing
+
+
+async def until(
+    mesh: Mesh, node: str, true: Callable[[dict[str, Any]], bool], within_s: float = 30.0
+) -> None:
+    """Wait until the status of a node is as wanted."""
+    async with asyncio.timeout(within_s):
+        while True:
+            with contextlib.suppress(RouterError):  # it does not listen yet
+                if true(await mesh.status(node)):
+                    return
+            await asyncio.sleep(0.1)
+
+
+def traces(machine: Machine) -> dict[str, str]:
+    """What a node could leave behind, outside its directories."""
+    found = {name: machine.run(["sh", "-c", command + " || true"]) for name, command in TRACES.items()}
+    pids = subprocess.run(
+        ["ip", "netns", "pids", machine.namespace], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return {**found, "processes": str(len(pids))}
+
+
+def children(status: dict[str, Any]) -> dict[str, int]:
+    """Processes that carry the node's traffic, by what they carry."""
+    tunnels = {t["tunnel"]: t["pid"] for t in status["tunnels"] if t["pid"] and t["state"] == "active"}
+    return {**tunnels, "babeld": status["daemon"]["babeld_pid"]}
+
+
+class Traffic:
+    """100 packets/s from one node to another, and how many were lost."""
+
+    def __init__(self, machine: Machine, target: object) -> None:
+        self._ping = subprocess.Popen(
+            machine.command(["ping", "-q", "-i", "0.01", str(target)]), stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ping.kill()
+        self._ping.communicate()
+
+    def stop(self) -> int:
+        """End it; returns how many packets were lost of those that had time to return."""
+        self._ping.send_signal(signal.SIGINT)
+        output, _ = self._ping.communicate(timeout=10)
+        match = re.search(r"(\d+) packets transmitted, (\d+) received", output)
+        assert match, output
+        sent, received = int(match[1]), int(match[2])
+        assert sent > 100
+        return max(0, sent - received - 5)  # up to 40 ms of packets are on their way when it ends
+
+
+async def test_after_sigterm_nothing_of_the_node_remains_and_its_peers_know(mesh: Mesh) -> None:
+    machine = mesh.machine("b")
+    before = traces(machine)
+    for node in mesh.nodes:
+        mesh.start(node)
+    await everybody_answers(mesh)
+    assert traces(machine) != before
+    assert mesh.stop("b") == 0
+    assert traces(machine) == before
+    gone = (await mesh.status("a"))["tunnels"]
+    assert "b" not in {node for node in mesh.nodes for t in gone if t["peer"] == peer_of(mesh, node)}
+
+
+def peer_of(mesh: Mesh, node: str) -> str:
+    """The CN of a node: these networks give a /64 each."""
+    return f"{int(mesh.addresses[node]) >> 64 & 0xFFFF}/16"
+
+
+async def test_after_kill_9_everything_lives_on_and_the_next_daemon_adopts_it(mesh: Mesh) -> None:
+    for node in mesh.nodes:
+        mesh.start(node)
+    await everybody_answers(mesh)
+    for node in mesh.nodes:
+        await until(mesh, node, lambda s: sum(t["state"] == "active" for t in s["tunnels"]) == 2)
+    before = await mesh.status("b")
+    with Traffic(mesh.machine("a"), mesh.addresses["b"]) as traffic:
+        mesh.stop("b", signal.SIGKILL)
+        await asyncio.sleep(2)  # the story: nobody is there for a while
+        mesh.start("b")
+        await until(mesh, "b", lambda s: sum(t["state"] == "active" for t in s["tunnels"]) == 2)
+        after = await mesh.status("b")
+        assert children(after) == children(before)
+        assert after["daemon"]["pid"] != before["daemon"]["pid"]
+        assert traffic.stop() == 0
+    assert mesh.stop("b") == 0
+    assert "re6st" not in traces(mesh.machine("b"))["links"]
+
+
+async def test_a_node_returns_while_the_registry_is_away(mesh: Mesh) -> None:
+    for node in mesh.nodes:
+        mesh.start(node)
+    await everybody_answers(mesh)
+    assert mesh.stop("b") == 0
+    mesh.stop("registry", signal.SIGKILL)
+    mesh.start("b")
+    await everybody_answers(mesh)
+    assert (await mesh.status("b"))["daemon"]["registry_error"]
+
+
+async def test_a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_on(mesh: Mesh) -> None:
+    mesh.start("a")
+    await until(mesh, "a", lambda s: s["daemon"]["babeld"])
+    second = mesh.machine("a").start(
+        mesh.daemon_command("a"), log=mesh.log("a"), cwd=mesh.machine("a").directory / "etc"
+    )
+    assert second.wait(20) == 2
+    assert "another re6stnet" in mesh.log("a").read_text()
+    assert (await mesh.status("a"))["daemon"]["babeld"]
+
+
+# What arrives on net0 must be for 1194.  UDP stays untracked: else an answer to a tunnel's own port would pass as
+# "established".
+ONLY_1194 = """
+table inet filter {
+  chain input {
+    type filter hook input priority 0
+    iifname != "net0" accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    udp dport 1194 accept
+    tcp dport 1194 accept
+    ct state established accept
+    drop
+  }
+}
+table inet untracked {
+  chain arriving {
+    type filter hook prerouting priority -300
+    meta l4proto udp notrack
+  }
+  chain leaving {
+    type filter hook output priority -300
+    meta l4proto udp notrack
+  }
+}
+"""
+
+
+async def test_one_open_port_is_enough(mesh: Mesh) -> None:
+    for node in mesh.nodes:
+        mesh.machine(node).run(["nft", "-f", "-"], text=ONLY_1194)
+        mesh.start(node)
+    await everybody_answers(mesh)
+    kinds = {t.transport for node in mesh.nodes for t in await mesh.tunnels(node) if t.active}
+    assert kinds == {"wireguard"}
