@@ -228,9 +228,9 @@ async def sample(sides: Sides, address: str, seconds: float) -> float:
         async with asyncio.timeout(seconds + 20):
             output, _ = await process.communicate()
         report = json.loads(output)
-        if "busy" not in report.get("error", ""):
+        if not any(word in report.get("error", "") for word in ("busy", "refused")):
             break
-        await asyncio.sleep(0.1)  # the server has not yet put the sample before this one away
+        await asyncio.sleep(0.1)  # the server is not there yet, or still puts the last sample away
     if "error" in report:
         raise SystemExit(f"iperf3: {report['error']}")
     return float(report["end"]["sum_received"]["bits_per_second"]) / 1e6
