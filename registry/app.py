@@ -24,6 +24,7 @@ from registry.http.presence import Presence
 from registry.http.private import Api
 from registry.http.public import public_app
 from registry.http.relay import Hub
+from registry.memory import keep_small
 from registry.service import Registry
 from registry.settings import Settings, check_settings, format_settings, parse_settings
 from registry.store.database import Database
@@ -84,6 +85,7 @@ def open_registry(directory: Path) -> Registry:
 
 def run(directory: Path, listen: tuple[str, ...] = EVERYWHERE) -> None:
     """Serve until SIGTERM or SIGINT.  Raises ConfigError, CertificateError, RejectedError."""
+    keep_small()
     asyncio.run(_serve(directory, listen))
 
 

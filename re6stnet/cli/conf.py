@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Re6stError as exc:
         print(f"re6st-conf: {exc}", file=sys.stderr)
         return 2 if arguments.is_needed or isinstance(exc, CertificateError) else 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # the user does not want to answer
+        print("re6st-conf: interrupted, nothing is lost: run again", file=sys.stderr)
         return 130
     return 0
 

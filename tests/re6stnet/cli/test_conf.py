@@ -20,6 +20,13 @@ from tests.helpers.registry import NETWORK, PORT, make, new_token, now, own_addr
 Conf = Callable[..., tuple[int, str, str]]
 
 
+class Terminal(io.StringIO):
+    """A user who types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
 def background(directory: Path) -> Iterator[Registry]:
     """A registry that serves from another thread: the command has an event loop of its own."""
@@ -130,16 +137,21 @@ def test_without_fingerprint_it_refuses(conf: Conf, registry: Registry, tmp_path
 def test_on_a_terminal_it_asks(
     conf: Conf, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     assert conf(*token_of(registry))[0] == 2
     monkeypatch.setattr("sys.stdin", Terminal("y\n" + token_of(registry)[1] + "\n"))
     status, output, _ = conf("--email", "a@example.org")
     assert status == 0
     assert "does not send mail" in output
+
+
+def test_who_does_not_answer_loses_nothing(
+    conf: Conf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    status, _, errors = conf()
+    assert status == 130
+    assert "nothing is lost" in errors
 
 
 def test_a_wrong_fingerprint_spends_nothing(conf: Conf, registry: Registry, tmp_path: Path) -> None:
