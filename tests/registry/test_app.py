@@ -15,8 +15,9 @@ import pytest
 from caucase_ca.authority import generate_key
 from re6st_core.errors import RegistryError
 from re6st_core.registry_wire import EnrolRequest
+from registry import app
 from registry.client import RegistryClient, fetch_ca
-from tests.helpers.registry import PORT, call, make, own_address, request_pem, running, token_of
+from tests.helpers.registry import PORT, call, make, new_token, own_address, request_pem, running, token_of
 
 MODULE = "registry.cli"
 
@@ -37,6 +38,14 @@ def url(address: str) -> str:
     return f"http://{address}:{PORT}/"
 
 
+def quick_token(directory: Path) -> str:
+    """A token, made while the registry may be running in another process."""
+    registry = app.open_registry(directory)
+    text = new_token(registry)
+    registry.database.close()
+    return text
+
+
 def certificates(directory: Path) -> list[tuple[int, str]]:
     connection = sqlite3.connect(directory / "registry.db")
     try:
@@ -55,7 +64,7 @@ async def enrol(address: str, token: str, key: object) -> int:
 
 async def test_it_serves_in_little_memory_and_stops_cleanly(directory: Path, address: str) -> None:
     with running(directory, address) as process:
-        await enrol(address, token_of(directory), generate_key())
+        await enrol(address, quick_token(directory), generate_key())
         status = Path(f"/proc/{process.pid}/status").read_text()
         resident = int(status.split("VmRSS:")[1].split()[0])
         assert resident <= 70 * 1024
@@ -67,7 +76,7 @@ async def test_it_serves_in_little_memory_and_stops_cleanly(directory: Path, add
 
 async def test_whatever_is_killed_what_a_node_has_is_in_the_database(directory: Path, address: str) -> None:
     """Killed at a random moment among many answers, three times over."""
-    tokens = [token_of(directory) for _ in range(4)]
+    tokens = [quick_token(directory) for _ in range(4)]
     keys = [generate_key() for _ in tokens]
     received: dict[int, int] = {}
     for delay_s in (0.0, 0.02, 0.05):
@@ -92,7 +101,7 @@ async def test_whatever_is_killed_what_a_node_has_is_in_the_database(directory: 
 
 async def test_killed_between_commit_and_answer(directory: Path, address: str) -> None:
     """The worst moment: the certificate is stored, the node has not got it; it asks again and gets it."""
-    token, key = token_of(directory), generate_key()
+    token, key = quick_token(directory), generate_key()
     crash = (
         "import os, sys; from registry.service import Registry; real = Registry.enrol\n"
         "Registry.enrol = lambda *a: (real(*a), os.kill(os.getpid(), 9))\n"
