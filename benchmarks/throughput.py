@@ -138,7 +138,16 @@ async def programs(commands: list[tuple[TestNamespace, list[str]]], directory: P
     with (directory / "hand.log").open("ab") as log:
         running = [
             await asyncio.create_subprocess_exec(
-                "ip", "netns", "exec", side.name, *argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                "ip",
+                "netns",
+                "exec",
+                side.name,
+                *argv,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                # As ours, and as a service: the scheduler shares the processors among sessions (autogroup).
+                start_new_session=True,
             )
             for side, argv in commands
         ]
