@@ -165,6 +165,8 @@ class FakeBabeld:
         answer = "ok"
         for line in lines:
             answer = self._execute(client, line.decode("ascii", "replace")) or answer
+            if client not in self._clients:
+                return  # cut off while it was dumped to
             self._write(client, f"{answer}\n".encode())
 
     def _execute(self, client: _Client, line: str) -> str | None:
