@@ -122,7 +122,7 @@ def load_request_untrusted(pem: str | bytes) -> x509.CertificateSigningRequest:
     """Read a request and check it with :func:`check_request`.  Raises CertificateError and nothing else."""
     try:
         request = x509.load_pem_x509_csr(pem.encode() if isinstance(pem, str) else pem)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise CertificateError(f"not a certificate request: {exc}") from exc
     check_request(request)
     return request

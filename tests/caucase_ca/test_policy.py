@@ -1,5 +1,6 @@
 """What certificates contain, and which requests are refused."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -102,6 +103,15 @@ def test_a_request_signed_by_another_key_is_refused() -> None:
     der[-1] ^= 1
     with pytest.raises(CertificateError, match="not signed"):
         policy.check_request(x509.load_der_x509_csr(bytes(der)))
+
+
+def test_a_request_of_an_unknown_version_is_refused() -> None:
+    der = request_for(generate_key()).public_bytes(Encoding.DER)
+    start = der.index(b"\x02\x01\x00")  # the version: the first INTEGER
+    text = base64.b64encode(der[:start] + b"\x02\x01\x0a" + der[start + 3 :]).decode()
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(CertificateError, match="version"):
+        policy.load_request_untrusted(pem)
 
 
 @pytest.mark.parametrize("name", ["registry.example", "a", "192.0.2.1", "2001:db8::1", "x-1.example"])
