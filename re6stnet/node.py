@@ -5,15 +5,14 @@ adapters --events--> queue --> engine.handle() --> commands --> adapters
 """
 
 import asyncio
-import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from re6st_core import logfields as lf
 from re6st_core.address import Endpoint
-from re6st_core.errors import PeerError, Re6stError, RegistryError
+from re6st_core.errors import PeerError, Re6stError
 from re6st_core.logfields import describe
 from re6st_core.peer_wire import Close
 from re6stnet.engine.engine import Engine
@@ -91,6 +90,7 @@ class Node:
         self._bootstrap = bootstrap
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lasting: set[asyncio.Task[None]] = set()
         self._work: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self.active_since: dict[str, float] = {}
@@ -102,28 +102,31 @@ class Node:
         while True:
             event = await self._events.next(self.engine.next_timer())
             self._note(event)
-            for command in self.engine.handle(event, now=time.monotonic()):
+            for command in self.engine.handle(event, now=_now()):
                 self._execute(command)
 
     async def stop(self) -> None:
-        """Tell the peers, remove all tunnels, wait until that is done."""
-        for command in self.engine.handle(Stopping(), now=time.monotonic()):
+        """Tell the peers, remove all tunnels, wait until that is done; nothing else is waited for."""
+        for command in self.engine.handle(Stopping(), now=_now()):
             self._execute(command)
+        for task in self._tasks - self._lasting - set(self._work.values()):
+            task.cancel()
+        if self._lasting:
+            await asyncio.wait(self._lasting, timeout=STOP_S)
         self._keep_relay(False)
+        for task in self._tasks:
+            task.cancel()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_S)
-            for task in late:
-                task.cancel()
+            await asyncio.wait(self._tasks, timeout=STOP_S)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, NeighbourChanged):
             known = event.tunnel in self.active_since
-            if event.alive and not known:
-                self.active_since[event.tunnel] = time.monotonic()
-                tunnel = self.engine.tunnels.get(event.tunnel)
-                if tunnel is not None:
-                    fields: dict[str, object] = {lf.PEER: tunnel.peer, lf.TRANSPORT: tunnel.transport}
-                    log.info(describe("tunnel up", {**fields, lf.TUNNEL: tunnel.nonce[:8]}))
+            tunnel = self.engine.tunnels.get(event.tunnel)
+            if event.alive and not known and tunnel is not None:
+                self.active_since[event.tunnel] = _now()
+                fields: dict[str, object] = {lf.PEER: tunnel.peer, lf.TRANSPORT: tunnel.transport}
+                log.info(describe("tunnel up", {**fields, lf.TUNNEL: tunnel.nonce[:8]}))
             elif not event.alive and known:
                 del self.active_since[event.tunnel]
                 log.warning(describe("neighbour lost", {lf.TUNNEL: event.tunnel[:8]}))
@@ -133,19 +136,19 @@ class Node:
     def _execute(self, command: Command) -> None:
         match command:
             case Prepare():
-                self._chain(command.tunnel, self._tunnels.prepare(command))
+                self._chain(command.tunnel, partial(self._tunnels.prepare, command))
             case Create():
-                self._chain(command.record.tunnel, self._tunnels.create(command.record))
+                self._chain(command.record.tunnel, partial(self._tunnels.create, command.record))
             case Remove():
                 fields: dict[str, object] = {lf.PEER: command.peer, lf.REASON: command.reason}
                 log.info(describe("tunnel ends", {lf.TUNNEL: command.tunnel[:8], **fields}))
                 self.active_since.pop(command.tunnel, None)
-                self._task(self._remove(command.tunnel, self._work.pop(command.tunnel, None)))
+                self._last(self._remove(command.tunnel, self._work.pop(command.tunnel, None)))
+            case Send(message=Close() as close):
+                task = self._closing[close.nonce] = self._last(self._send(command))
+                task.add_done_callback(lambda _t: self._closing.pop(close.nonce, None))
             case Send():
-                task = self._task(self._send(command))
-                if isinstance(command.message, Close):
-                    self._closing[command.message.nonce] = task
-                    task.add_done_callback(lambda _t: self._closing.pop(command.message.nonce, None))
+                self._task(self._send(command))
             case KeepRelay():
                 self._keep_relay(command.wanted)
             case AskBootstrap():
@@ -159,20 +162,32 @@ class Node:
         task.add_done_callback(self._finished)
         return task
 
+    def _last(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work that ``stop()`` waits for."""
+        task = self._task(work)
+        self._lasting.add(task)
+        task.add_done_callback(self._lasting.discard)
+        return task
+
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("unexpected failure", exc_info=error)
 
-    def _chain(self, nonce: str, work: Coroutine[Any, Any, None]) -> None:
+    def _chain(self, nonce: str, work: Callable[[], Awaitable[None]]) -> None:
         """Prepare and Create of one tunnel follow each other; the outcome is an event, whatever it is."""
         before = self._work.get(nonce)
 
         async def guarded() -> None:
             if before is not None:
-                await asyncio.wait([before])
+                try:
+                    await asyncio.wait([before])
+                except asyncio.CancelledError:
+                    before.cancel()
+                    await asyncio.wait([before])
+                    raise
             try:
-                await work
+                await work()
             except Re6stError as exc:
                 self._events.post(Broken(nonce, str(exc)))
             except Exception as exc:
@@ -187,8 +202,6 @@ class Node:
         if work is not None and not work.done():
             work.cancel()
             await asyncio.wait([work])
-        with contextlib.suppress(KeyError):
-            del self._work[nonce]
         try:
             await self._tunnels.remove(nonce)
         except Re6stError as exc:
@@ -201,13 +214,20 @@ class Node:
         except PeerError as exc:
             if not isinstance(message, Close):
                 self._events.post(Undeliverable(message.nonce, str(exc)))
+        except Exception as exc:
+            if not isinstance(message, Close):
+                self._events.post(Undeliverable(message.nonce, type(exc).__name__))
+            raise
 
     async def _ask_bootstrap(self) -> None:
         try:
             await self._bootstrap()
-        except RegistryError as exc:
+        except Re6stError as exc:
             log.warning(describe("no peers from the registry", {lf.REASON: exc}))
             self._events.post(BootstrapFailed(str(exc)))
+        except Exception as exc:
+            self._events.post(BootstrapFailed(type(exc).__name__))
+            raise
 
     async def _ask_endpoints(self, command: AskEndpoints) -> None:
         try:
@@ -216,4 +236,12 @@ class Node:
             log.debug("%s does not tell its endpoints: %s", command.peer, exc)
             self._events.post(EndpointsUnknown(command.peer))
             return
+        except Exception:
+            self._events.post(EndpointsUnknown(command.peer))
+            raise
         self._events.post(PeersLearned((PeerSeen(command.peer, endpoints),)))
+
+
+def _now() -> float:
+    """Monotonic seconds, by the loop that also runs the timers."""
+    return asyncio.get_running_loop().time()

@@ -1,12 +1,11 @@
 """The WebSocket to the registry, kept while the node has fewer than two tunnels."""
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from re6st_core.errors import RegistryError
 from re6st_core.registry_wire import RelayFrame
@@ -36,6 +35,7 @@ class Relay:
         self._rng = rng
         self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self.on_frame: Callable[[RelayFrame], None] = lambda _frame: None
 
     @property
@@ -54,29 +54,43 @@ class Relay:
         if wanted and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         elif not wanted and self._task is not None:
+            self._channel = None  # at once: closing takes a while, and a new connection may be wanted by then
             self._task.cancel()
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
             self._task = None
 
     async def close(self) -> None:
         """Stop, and wait until the connection is closed."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        self.keep(False)
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         delay_s = FIRST_RETRY_S
         while True:
+            began = loop.time()
             try:
-                async with self._connect() as channel:
-                    self._channel = channel
-                    delay_s = FIRST_RETRY_S
-                    while True:
-                        self.on_frame(await channel.receive())
+                await self._serve()
             except RegistryError as exc:
-                log.info("relay: %s; next try in about %.0f s", exc, delay_s)
-            finally:
-                self._channel = None
+                reason: object = exc
+            except Exception as exc:  # whatever it is, a node without a relay may be a node without peers
+                log.exception("relay: unexpected failure")
+                reason = type(exc).__name__
+            if loop.time() - began > LAST_RETRY_S:
+                delay_s = FIRST_RETRY_S
+            log.info("relay: %s; next try in about %.0f s", reason, delay_s)
             await asyncio.sleep(delay_s * self._rng.uniform(0.75, 1.25))
             delay_s = min(2 * delay_s, LAST_RETRY_S)
+
+    async def _serve(self) -> NoReturn:
+        """Hand over what comes.  Raises RegistryError when the connection ends."""
+        async with self._connect() as channel:
+            self._channel = channel
+            try:
+                while True:
+                    self.on_frame(await channel.receive())
+            finally:
+                if self._channel is channel:
+                    self._channel = None
