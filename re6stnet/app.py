@@ -11,14 +11,16 @@ import contextlib
 import logging
 import random
 import secrets
+import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from ipaddress import IPv6Interface
 from typing import Any
 
 from babel_ctl.config import LAN, BabeldConfig
+from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
@@ -39,6 +41,7 @@ from re6stnet.adapters.stun import StunReflector
 from re6stnet.adapters.tcp_server import TcpServer
 from re6stnet.adapters.tunnels import DEVICE_PREFIX, TunnelManager
 from re6stnet.adapters.wireguard import WireguardDevices
+from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
 from re6stnet.node import Events, Node
@@ -100,11 +103,12 @@ class Daemon:
         stack.push_async_callback(client.close)
         kernel = await Kernel.open()
         stack.push_async_callback(kernel.close)
+        await _check_programs()
         registrar = self._registrar(client, kernel)
         if not await _until(stop, registrar.first_parameters()):
             return
         assert registrar.parameters is not None
-        await stack.enter_async_context(self._kernel_settings(kernel))
+        await self._set_kernel(stack, kernel)
         node, routing, babeld = await self._start(stack, client, kernel, registrar, registrar.parameters)
         await _until(
             stop,
@@ -129,22 +133,21 @@ class Daemon:
             post=self._events.post,
         )
 
-    @contextlib.asynccontextmanager
-    async def _kernel_settings(self, kernel: Kernel) -> AsyncIterator[None]:
+    async def _set_kernel(self, stack: contextlib.AsyncExitStack, kernel: Kernel) -> None:
         """Address, routes and rules of the node, for as long as it works."""
         network, device = self._identity.network, self._settings.main_interface
         own = IPv6Interface((self._address, network.subnet(self._identity.prefix).prefixlen))
         memory = self._settings.state / "forwarding.json"
+        # Each is to be undone even if it or a later one fails half-way.
+        stack.callback(restore_forwarding, memory)
         enable_forwarding(memory)
         await kernel.bring_up("lo", mtu=65536)
+        stack.push_async_callback(kernel.remove_unreachable, network.cidr)
         await kernel.add_unreachable(network.cidr)
+        stack.push_async_callback(kernel.unprotect_underlay, network.cidr, MARK)
         await kernel.protect_underlay(network.cidr, MARK)
+        stack.push_async_callback(kernel.remove_address, device, own)
         await kernel.add_address(device, own)
-        yield
-        await kernel.remove_address(device, own)
-        await kernel.unprotect_underlay(network.cidr, MARK)
-        await kernel.remove_unreachable(network.cidr)
-        restore_forwarding(memory)
 
     async def _start(
         self,
@@ -203,6 +206,7 @@ class Daemon:
         stack.push_async_callback(server.stop)
         server_lives = await server.start(await self._listen_underlay(api), parameters.revoked)
         stack.push_async_callback(one_port.stop)
+        stack.push_async_callback(tunnels.close)
         self._adopted = await tunnels.adopt(server_lives=server_lives)
         stack.callback(StunReflector.open(self._settings.port, MARK).close)
         stack.push_async_callback(babeld.stop)
@@ -275,6 +279,18 @@ class Daemon:
             if peers and peers != saved:
                 self._store.save_peers(peers)
                 saved = peers
+
+
+async def _check_programs() -> None:
+    """Raise ConfigError that names every program that is missing, with its package."""
+    wanted = {**PACKAGES, "nft": "nftables"}
+    missing = {name: package for name, package in wanted.items() if shutil.which(name) is None}
+    if "wireguard-go" in missing and await kernel_has_wireguard():
+        del missing["wireguard-go"]
+    if missing:
+        raise ConfigError(
+            *(f"program not found: {name}: install the Debian package {missing[name]}" for name in missing)
+        )
 
 
 async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, Any]) -> bool:

@@ -8,6 +8,7 @@ its own).
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ MESSAGE_PATH = "/v1/message"
 ENDPOINTS_PATH = "/v1/endpoints"
 MAX_PENDING = 64
 """Requests being served at one time; more are told to come back later."""
+
+BODY_S = 5.0
+"""How long a message may take to arrive, so that slow senders do not use up the pending ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class PeerApi:
         try:
             await site.start()
         except OSError as exc:
-            raise ConfigError(f"cannot listen on [{host}]:{port}/tcp: {exc.strerror}") from exc
+            reason = os.strerror(exc.errno or 0)  # asyncio's own text tells the address once more
+            raise ConfigError(f"cannot listen on TCP port {port} of {host}: {reason}") from exc
         server = site._server  # the public interface has no way to learn the port that was taken
         assert isinstance(server, asyncio.Server)
         taken: int = server.sockets[0].getsockname()[1]
@@ -73,7 +78,11 @@ class PeerApi:
             return web.Response(status=503, text="busy\n", headers={"Retry-After": "5"})
         self._pending += 1
         try:
-            answer = await self._handler(await request.read())
+            async with asyncio.timeout(BODY_S):
+                body = await request.read()
+            answer = await self._handler(body)
+        except TimeoutError:
+            return web.Response(status=408, text="the message did not come in time\n")
         except WireError as exc:
             return web.Response(status=400, text=f"{exc}\n")
         finally:

@@ -104,13 +104,16 @@ class Registrar:
         self._post(PeersLearned(tuple(PeerSeen(p.prefix, p.endpoints, p.relayed) for p in response.peers)))
 
     async def refresh(self) -> None:
-        """Look for newer parameters now and then, until cancelled."""
+        """Look for newer parameters now and then, until cancelled; sooner while the registry is away."""
+        retry_s = FIRST_RETRY_S
         while True:
             try:
                 await self._fetch_parameters()
+                delay_s, retry_s = REFRESH_S, FIRST_RETRY_S
             except RegistryError as exc:
-                log.info("network parameters stay as they are: %s", exc)
-            await asyncio.sleep(REFRESH_S * self._rng.uniform(0.75, 1.25))
+                log.info("network parameters stay as they are: %s; next try in about %.0f s", exc, retry_s)
+                delay_s, retry_s = retry_s, min(2 * retry_s, REFRESH_S)
+            await asyncio.sleep(delay_s * self._rng.uniform(0.75, 1.25))
 
     async def _asked(self, question: Awaitable[_T]) -> _T:
         try:

@@ -62,22 +62,30 @@ class BabelRouting:
         if key is not None and self._tunnels.get(key) == nonce:
             del self._tunnels[key]
         self._alive.discard(nonce)
-        gone = [key for key in self.routes if key[1] == nonce]
-        for key_ in gone:
-            del self.routes[key_]
+        self._forget([key for key in self.routes if key[1] == nonce])
+
+    def _forget(self, gone: list[tuple[Prefix, str]]) -> None:
+        for key in gone:
+            del self.routes[key]
         if gone:
-            self._post(RoutesChanged(tuple(RouteChange(prefix, nonce, None) for prefix, _ in gone)))
+            self._post(RoutesChanged(tuple(RouteChange(*key, None) for key in gone)))
 
     async def follow(self, client: BabelClient) -> None:
         """Report changes until cancelled."""
         self._client = client
-        known = BabelState(False, "", None, 0, "")
-        while True:
-            delta = await client.wait_delta()
-            if delta.state.connections != known.connections or not delta.state.connected:
-                self._away()
-            known = delta.state
-            self._apply(delta)
+        known: BabelState | None = None
+        try:
+            while True:
+                delta = await client.wait_delta()
+                restarted = known is not None and delta.state.connections != known.connections
+                if restarted or not delta.state.connected:
+                    self._away()
+                known = delta.state
+                self._apply(delta)
+        finally:
+            if self._recovering is not None:
+                self._recovering.cancel()
+                self._recovering = None
 
     def _apply(self, delta: Delta) -> None:
         self._neighbours(delta.neighbours.changed)
@@ -120,10 +128,12 @@ class BabelRouting:
         }
         for nonce in self._alive - heard:
             self._lost(nonce)
+        found = {self._route_key(route) for route in self._client.routes() if route.metric < INFINITY}
+        self._forget([key for key in self.routes if key not in found])
 
     def _routes(self, changed: Iterable[Route], removed: Iterable[Route]) -> None:
         changes: list[RouteChange] = []
-        for route in removed:
+        for route in removed if self._recovering is None else ():
             if (key := self._route_key(route)) is not None and self.routes.pop(key, None) is not None:
                 changes.append(RouteChange(*key, None))
         for route in changed:
@@ -132,7 +142,7 @@ class BabelRouting:
             metric = route.metric if route.metric < INFINITY else None
             if metric is not None:
                 self.routes[key] = route
-            elif self.routes.pop(key, None) is None:
+            elif self._recovering is not None or self.routes.pop(key, None) is None:
                 continue
             changes.append(RouteChange(*key, metric, route.installed))
         if changes:
@@ -141,12 +151,13 @@ class BabelRouting:
 
     def _route_key(self, route: Route) -> tuple[Prefix, str] | None:
         nonce = self._tunnels.get(_key(route.interface, route.via))
-        if nonce is None or not isinstance(route.prefix, IPv6Network):
+        if nonce is None or not isinstance(route.prefix, IPv6Network) or route.source.prefixlen:
             return None
         try:
-            return self._network.prefix_of(route.prefix), nonce
+            prefix = self._network.prefix_of(route.prefix)
         except WireError:
             return None  # a default route, or a foreign prefix
+        return (prefix, nonce) if prefix.length else None  # the whole network is nobody's
 
 
 def _key(interface: str, address: IPv6Address | IPv4Address) -> Key:

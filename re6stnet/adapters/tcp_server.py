@@ -1,15 +1,15 @@
 """Keep the OpenVPN server of the one TCP port: adopted after a restart of ours, restarted when it dies."""
 
 import asyncio
-import contextlib
 import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
-from re6st_core.errors import Re6stError, WireError
+from re6st_core.errors import ConfigError, Re6stError, RouterError, WireError
 from re6st_core.json_wire import decode_json_untrusted, encode_json
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.openvpn import OpenvpnHandle, OpenvpnServer
@@ -53,6 +53,7 @@ class TcpServer:
         await self._server.set_revoked(revoked)
         if await self._adopt():
             return True
+        _check_free(self._port)
         await self._launch()
         return False
 
@@ -62,7 +63,11 @@ class TcpServer:
             saved = decode_json_untrusted(_Saved, data or b"")
         except WireError:
             return False
-        if not await self._server.adopt(OpenvpnHandle(SERVER_DEVICE, saved.process)):
+        try:
+            if not await self._server.adopt(OpenvpnHandle(SERVER_DEVICE, saved.process)):
+                return False
+        except RouterError as exc:
+            log.warning("%s", exc)
             return False
         if (saved.port, saved.control_port) == (self._port, self._control_port):
             return True
@@ -85,9 +90,14 @@ class TcpServer:
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
         delay_s = FIRST_RETRY_S
         while True:
-            log.error("%s; next start in %.0f s", await self._server.ended(), delay_s)
+            began = loop.time()
+            reason = await self._server.ended()
+            if loop.time() - began > LAST_RETRY_S:
+                delay_s = FIRST_RETRY_S
+            log.error("%s; next start in %.0f s", reason, delay_s)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LAST_RETRY_S)
             try:
@@ -99,6 +109,16 @@ class TcpServer:
         """Stop the server and remove its device."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
         await self._server.stop()
+
+
+def _check_free(port: int) -> None:
+    """Raise ConfigError if another program listens on this TCP port."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            probe.bind(("::", port))
+        except OSError as exc:
+            raise ConfigError(f"cannot listen on TCP port {port}: {exc.strerror}") from exc

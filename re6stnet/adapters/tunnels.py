@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
@@ -85,6 +85,7 @@ class TunnelManager:
         self._post = post
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
+        self._broken: list[SavedTunnel] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
 
     def saved(self, nonce: str) -> SavedTunnel | None:
@@ -138,8 +139,10 @@ class TunnelManager:
     async def _create_wireguard(self, record: TunnelRecord) -> None:
         local = self._local.pop(record.tunnel)
         saved = self._save(SavedTunnel(record, _device(record.tunnel), local.port))
-        await self._one_port.set_sources(local.port, _sources(record.endpoint))
-        local.socket.close()
+        try:
+            await self._one_port.set_sources(local.port, _sources(record.endpoint))
+        finally:
+            local.socket.close()
         handle = await self._wireguard.create(
             WireguardTunnel(
                 device=saved.device,
@@ -155,7 +158,7 @@ class TunnelManager:
         self._save(dataclasses.replace(saved, process=handle.process))
         self._join(record, saved.device)
         await self._babeld.add_interface(saved.device, self.interface)
-        self._watch(record.tunnel, self._wireguard.ended(saved.device))
+        self._watch(saved)
 
     async def _create_client(self, record: TunnelRecord) -> None:
         assert record.endpoint is not None, "an OpenVPN client connects to an endpoint"
@@ -165,37 +168,47 @@ class TunnelManager:
         await self._clients.connected(saved.device, link_local=link_local(record.tunnel, self._own))
         self._join(record, saved.device)
         await self._babeld.add_interface(saved.device, self.interface)
-        self._watch(record.tunnel, self._clients.ended(saved.device))
+        self._watch(saved)
 
     async def remove(self, nonce: str) -> None:
-        """Undo what was done for a tunnel, as far as it came; babeld first, so that routes move at once."""
-        if (local := self._local.pop(nonce, None)) is not None:
-            local.socket.close()
-            await self._one_port.remove(local.port)
-        saved = self._saved.get(nonce)
-        if saved is None:
-            return
+        """Undo what was done for a tunnel, as far as it came; babeld first, so that routes move at once.
+
+        A step that fails does not keep the others from being done; then the tunnel stays known, and may be
+        removed again.
+        """
         if (watch := self._watches.pop(nonce, None)) is not None:
             watch.cancel()
         self._routing.unbind(nonce)
-        if saved.device != SERVER_DEVICE:
-            await self._babeld.flush_interface(saved.device)
-        await self._dismantle(saved)
-        del self._saved[nonce]
-        self._store.forget_tunnel(nonce)
+        local, saved = self._local.pop(nonce, None), self._saved.get(nonce)
+        if local is not None:
+            local.socket.close()
+        if saved is not None:
+            await self._dismantle(saved)
+            self._saved.pop(nonce, None)
+            self._store.forget_tunnel(nonce)
+        elif local is not None:
+            await self._one_port.remove(local.port)
+
+    async def close(self) -> None:
+        """Remove what is left when the node ends, as well as it goes."""
+        for nonce in [*self._saved, *self._local]:
+            try:
+                await self.remove(nonce)
+            except Re6stError as exc:
+                log.error("tunnel %s: %s", nonce[:8], exc)
 
     async def _dismantle(self, saved: SavedTunnel) -> None:
-        if saved.record.transport == WIREGUARD:
-            await self._wireguard.remove(saved.device)
-        elif saved.device != SERVER_DEVICE:
-            await self._clients.remove(saved.device)
-        if saved.local_port is not None:
-            await self._one_port.remove(saved.local_port)
+        async with contextlib.AsyncExitStack() as last_first:
+            if saved.local_port is not None:
+                last_first.push_async_callback(self._one_port.remove, saved.local_port)
+            if saved.device != SERVER_DEVICE:
+                last_first.push_async_callback(self._carrier(saved).remove, saved.device)
+                last_first.push_async_callback(self._babeld.flush_interface, saved.device)
 
     # --- after a restart --------------------------------------------------------------------------------
 
     async def adopt(self, *, server_lives: bool) -> tuple[TunnelRecord, ...]:
-        """Take over the tunnels of an earlier daemon, remove what is left of broken ones.
+        """Take over the tunnels of an earlier daemon; what is left of broken ones goes in :meth:`resume`.
 
         To be called before babeld and the one-port rules are used; ``server_lives``: OpenVPN's server was
         adopted, and with it those who are connected to it.
@@ -204,9 +217,7 @@ class TunnelManager:
             if await self._whole(saved, server_lives):
                 self._saved[saved.record.tunnel] = saved
             else:
-                with contextlib.suppress(Re6stError):
-                    await self._dismantle(saved)
-                self._store.forget_tunnel(saved.record.tunnel)
+                self._broken.append(saved)
         await self._one_port.start(
             {
                 s.local_port: _sources(s.record.endpoint)
@@ -217,24 +228,34 @@ class TunnelManager:
         return tuple(saved.record for saved in self._saved.values())
 
     async def resume(self) -> None:
-        """Tell babeld's follower about the adopted tunnels, and watch over them; babeld runs by now."""
+        """Tell babeld and its follower about the adopted tunnels, and watch over them; babeld runs by now."""
+        for broken in self._broken:
+            try:
+                await self._dismantle(broken)
+            except Re6stError as exc:
+                log.error("cannot remove the broken %s: %s", broken.device, exc)
+            else:
+                self._store.forget_tunnel(broken.record.tunnel)
+        self._broken.clear()
         for saved in self._saved.values():
-            record = saved.record
-            self._join(record, saved.device)
-            if saved.device == SERVER_DEVICE:
-                continue
-            await self._babeld.add_interface(saved.device, self.interface)
-            carrier = self._wireguard if record.transport == WIREGUARD else self._clients
-            self._watch(record.tunnel, carrier.ended(saved.device))
+            self._join(saved.record, saved.device)
+            if saved.device != SERVER_DEVICE:
+                await self._babeld.add_interface(saved.device, self.interface)
+                self._watch(saved)
 
     async def _whole(self, saved: SavedTunnel, server_lives: bool) -> bool:
-        if saved.record.transport == WIREGUARD:
-            return await self._wireguard.adopt(DeviceHandle(saved.device, saved.process))
         if saved.device == SERVER_DEVICE:
             return server_lives
-        if saved.process is None or not await self._clients.adopt(OpenvpnHandle(saved.device, saved.process)):
+        try:
+            if saved.record.transport == WIREGUARD:
+                return await self._wireguard.adopt(DeviceHandle(saved.device, saved.process))
+            if saved.process is None:
+                return False
+            adopted = await self._clients.adopt(OpenvpnHandle(saved.device, saved.process))
+            return adopted and bool(await self._kernel.links(saved.device))
+        except Re6stError as exc:
+            log.warning("%s", exc)
             return False
-        return bool(await self._kernel.links(saved.device))
 
     # --- helpers ----------------------------------------------------------------------------------------
 
@@ -249,11 +270,14 @@ class TunnelManager:
         name = SERVER_NAME if at_server else record.tunnel
         self._routing.bind(record.tunnel, device, link_local(name, record.peer))
 
-    def _watch(self, nonce: str, ended: Awaitable[str]) -> None:
-        async def watch() -> None:
-            self._post(Broken(nonce, await ended))
+    def _carrier(self, saved: SavedTunnel) -> WireguardDevices | OpenvpnClients:
+        return self._wireguard if saved.record.transport == WIREGUARD else self._clients
 
-        self._watches[nonce] = asyncio.get_running_loop().create_task(watch())
+    def _watch(self, saved: SavedTunnel) -> None:
+        async def watch() -> None:
+            self._post(Broken(saved.record.tunnel, await self._carrier(saved).ended(saved.device)))
+
+        self._watches[saved.record.tunnel] = asyncio.get_running_loop().create_task(watch())
 
 
 def _device(nonce: str) -> str:

@@ -2,15 +2,18 @@
 
 import argparse
 import asyncio
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from re6st_core.errors import Re6stError
 from re6st_core.json_wire import encode_json
-from re6stnet.adapters.status import Status, ask_status
+from re6stnet.adapters.status import Status, TunnelStatus, ask_status
 
 DEFAULT_RUN = Path("/run/re6stnet")
+MAX_WIDTH = 10_000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,49 +36,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = asyncio.run(ask_status(options.run / "re6stnet.sock"))
     except Re6stError as exc:
-        print(f"re6st: {exc}", file=sys.stderr)
+        print(f"re6st: {_harmless(str(exc))}", file=sys.stderr)
         return 1
-    if options.json:
-        print(encode_json(status).decode())
-    else:
-        _show(status)
+    try:
+        if options.json:
+            print(json.dumps(json.loads(encode_json(status))))  # ASCII only: harmless in a terminal too
+        else:
+            _show(status)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough; nothing may fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _show(status: Status) -> None:
     from rich.console import Console  # noqa: PLC0415 - a quarter of the start-up time, and --json needs none of it
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415 - the same
 
-    console = Console(highlight=False, soft_wrap=True)
+    def table(headings: str, rows: Iterable[Sequence[str]]) -> Table:
+        made = Table(*(Column(heading, overflow="fold") for heading in headings.split(", ")), box=None)
+        for row in rows:
+            made.add_row(*(Text(_harmless(cell)) for cell in row))
+        return made
+
+    def say(line: str) -> None:
+        console.print(Text(_harmless(line)), soft_wrap=True)
+
+    # A terminal folds what is too wide; for a program each row is a line, however long.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else MAX_WIDTH)
     who, daemon = status.identity, status.daemon
-    console.print(
-        f"node {who.cn}   address {who.address}   subnet {who.subnet}   certificate until {who.expires[:10]}"
-    )
+    say(f"node {who.cn}   address {who.address}   subnet {who.subnet}   certificate until {who.expires[:10]}")
     state = "down" if not daemon.babeld else "up"
     registry = f"not answering ({daemon.registry_error})" if daemon.registry_error else "answers"
-    console.print(
-        Text(
-            f"daemon pid {daemon.pid}, {daemon.rss_bytes / 1e6:.0f} MB, up {_age(daemon.uptime_s)}; "
-            f"babeld {state}; registry {daemon.registry} {registry}{', relay open' if daemon.relay else ''}"
-        )
+    say(
+        f"daemon pid {daemon.pid}, {daemon.rss_bytes / 1e6:.0f} MB, up {_age(daemon.uptime_s)}; "
+        f"babeld {state}; registry {daemon.registry} {registry}{', relay open' if daemon.relay else ''}"
     )
-    console.print(f"reachable at {', '.join(daemon.endpoints) or 'no address of its own (behind a NAT)'}\n")
-    tunnels = Table(
-        "peer", "transport", "state", "role", "RTT", "up for", "carries", "device", "endpoint", box=None
-    )
-    for t in sorted(status.tunnels, key=lambda t: (t.rtt_ms is None, t.rtt_ms or 0)):
-        rtt = "-" if t.rtt_ms is None else f"{t.rtt_ms:.1f} ms"
-        age = "-" if t.since_s is None else _age(t.since_s)
-        cells = (t.peer, t.transport, t.state, t.role, rtt, age, str(t.destinations), t.device, t.endpoint)
-        tunnels.add_row(*map(Text, cells))
-    console.print(tunnels)
-    installed = [r for r in status.routes if r.installed]
-    console.print(f"\n{len(installed)} destinations, {len(status.routes)} routes")
-    routes = Table("destination", "through peer", "device", "metric", box=None)
-    for r in sorted(installed, key=lambda r: r.metric):
-        routes.add_row(*map(Text, (r.destination, r.peer, r.device, str(r.metric))))
-    console.print(routes)
+    say(f"reachable at {', '.join(daemon.endpoints) or 'no address of its own (behind a NAT)'}")
+    console.print()
+    tunnels = sorted(status.tunnels, key=lambda t: (t.rtt_ms is None, t.rtt_ms or 0))
+    headings = "peer, transport, state, role, RTT, up for, carries, device, endpoint"
+    console.print(table(headings, map(_tunnel_cells, tunnels)))
+    installed = sorted((r for r in status.routes if r.installed), key=lambda r: r.metric)
+    console.print()
+    say(f"{len(installed)} destinations, {len(status.routes)} routes")
+    cells = ((r.destination, r.peer, r.device, str(r.metric)) for r in installed)
+    console.print(table("destination, through peer, device, metric", cells))
+
+
+def _tunnel_cells(t: TunnelStatus) -> tuple[str, ...]:
+    rtt = "-" if t.rtt_ms is None else f"{t.rtt_ms:.1f} ms"
+    age = "-" if t.since_s is None else _age(t.since_s)
+    return t.peer, t.transport, t.state, t.role, rtt, age, str(t.destinations), t.device, t.endpoint
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: peers and the registry choose some of these texts."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _age(seconds: float) -> str:
