@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from babel_ctl.client import BabelClient
-from babel_ctl.messages import BabelState, Delta, Neighbour, Route
+from babel_ctl.messages import Delta, Neighbour, Route
 from re6st_core.errors import WireError
 from re6st_core.prefix import Network, Prefix
 from re6stnet.engine.messages import NeighbourChanged, RouteChange, RoutesChanged
@@ -34,9 +34,10 @@ def link_local(name: str, prefix: Prefix) -> IPv6Address:
 class BabelRouting:
     """Follows one babeld; ``bind`` and ``unbind`` say which neighbour belongs to which tunnel."""
 
-    def __init__(self, network: Network, post: Post) -> None:
+    def __init__(self, network: Network, post: Post, *, recovery_s: float = RECOVERY_S) -> None:
         self._network = network
         self._post = post
+        self._recovery_s = recovery_s
         self._tunnels: dict[Key, str] = {}
         self._keys: dict[str, Key] = {}
         self._alive: set[str] = set()
@@ -73,14 +74,14 @@ class BabelRouting:
     async def follow(self, client: BabelClient) -> None:
         """Report changes until cancelled."""
         self._client = client
-        known: BabelState | None = None
+        connections = 0
         try:
             while True:
                 delta = await client.wait_delta()
-                restarted = known is not None and delta.state.connections != known.connections
-                if restarted or not delta.state.connected:
+                away = delta.state.connections != connections or not delta.state.connected
+                if away and (self._alive or self.routes):
                     self._away()
-                known = delta.state
+                connections = delta.state.connections
                 self._apply(delta)
         finally:
             if self._recovering is not None:
@@ -114,7 +115,7 @@ class BabelRouting:
         """babeld died or was restarted: wait before believing that anybody is lost."""
         if self._recovering is not None:
             self._recovering.cancel()
-        self._recovering = asyncio.get_running_loop().call_later(RECOVERY_S, self._recovered)
+        self._recovering = asyncio.get_running_loop().call_later(self._recovery_s, self._recovered)
 
     def _recovered(self) -> None:
         self._recovering = None

@@ -89,12 +89,9 @@ class Collected:
         async with asyncio.timeout(5):
             return await self._queue.get()
 
-    def taken(self) -> list[Event]:
-        """All that came since the last call."""
-        events, self.events = self.events, []
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        return events
+    def waiting(self) -> list[Event]:
+        """The events that nobody has waited for."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
 
 class FakeChannel:
