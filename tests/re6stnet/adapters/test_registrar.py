@@ -1,0 +1,271 @@
+"""The registry as the node sees it: it may be away, lie, or go back in time; the node goes on."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from caucase_ca.authority import Authority
+from re6st_core.address import Endpoint, IPAddress, Protocol
+from re6st_core.errors import RegistryError
+from re6st_core.json_wire import encode_json
+from re6st_core.netparams import NetworkParameters, SignedParameters, sign_parameters
+from re6st_core.prefix import Prefix
+from re6st_core.registry_wire import BootstrapPeer, BootstrapResponse
+from re6stnet.adapters.registrar import LAST_RETRY_S, REFRESH_S, Registrar
+from re6stnet.adapters.store import SqliteStore
+from re6stnet.engine.messages import EndpointsChanged, ParametersChanged, PeerSeen, PeersLearned
+from registry.client import RegistryClient
+from tests.helpers.node_certificates import authority
+from tests.helpers.node_fakes import Collected
+from tests.helpers.node_time import in_virtual_time
+
+PUBLIC, PRIVATE = ip_address("198.51.100.7"), ip_address("192.0.2.7")
+PEER = Prefix(16, 2)
+CA = authority()
+AWAY = RegistryError("http://registry.example/ cannot be reached: connection refused")
+
+
+class FakeClient:
+    """What a node asks a registry; ``failures`` many questions fail first."""
+
+    def __init__(self, version: int = 1, *, observed: IPAddress = PUBLIC, failures: int = 0) -> None:
+        self.version = version
+        self.observed = observed
+        self.failures = failures
+        self.asked: list[float] = []
+        self.announced: list[tuple[Endpoint, ...]] = []
+
+    async def signed_parameters(self) -> tuple[SignedParameters, NetworkParameters]:
+        self._answer()
+        parameters = NetworkParameters(version=self.version)
+        return sign_parameters(parameters, CA.key), parameters
+
+    async def bootstrap(self, endpoints: tuple[Endpoint, ...]) -> BootstrapResponse:
+        self._answer()
+        self.announced.append(endpoints)
+        # Peers differ once we are reachable: those without an address of their own are among them.
+        peers = (BootstrapPeer(prefix=PEER, relayed=bool(endpoints)),)
+        return BootstrapResponse(observed=Endpoint(self.observed, 40000, Protocol.TCP), peers=peers)
+
+    def _answer(self) -> None:
+        self.asked.append(asyncio.get_running_loop().time())
+        if self.failures:
+            self.failures -= 1
+            raise AWAY
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with contextlib.closing(SqliteStore(tmp_path / "state")) as store:
+        yield store
+
+
+def registrar(
+    client: FakeClient | RegistryClient,
+    store: SqliteStore,
+    told: Collected,
+    *,
+    announced: tuple[IPAddress, ...] = (),
+    country: str | None = None,
+) -> Registrar:
+    async def own_addresses() -> list[IPAddress]:
+        return [PUBLIC]
+
+    return Registrar(
+        cast(RegistryClient, client), CA.certificate, store, port=1194, announced=announced,
+        country=country, own_addresses=own_addresses, rng=random.Random(1), post=told,
+    )  # fmt: skip
+
+
+def cache(store: SqliteStore, version: int, signer: Authority = CA) -> None:
+    store.save_value(
+        "parameters", encode_json(sign_parameters(NetworkParameters(version=version), signer.key))
+    )
+
+
+def both(address: IPAddress, country: str | None = None) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(address, 1194, protocol, country) for protocol in Protocol)
+
+
+def test_cached_parameters_serve_while_the_registry_is_away(store: SqliteStore) -> None:
+    async def story() -> None:
+        cache(store, 7)
+        client = FakeClient(failures=1000)
+        assert (await registrar(client, store, Collected()).first_parameters()).version == 7
+        assert client.asked == []
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("bad", ["other CA", "garbage", "cut off"])
+def test_a_cache_that_cannot_be_trusted_is_not_used(
+    store: SqliteStore, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        cache(store, 7, authority() if bad == "other CA" else CA)
+        if bad != "other CA":
+            good = store.value("parameters") or b""
+            store.save_value("parameters", b"\xff{" if bad == "garbage" else good[: len(good) // 2])
+        assert (await registrar(FakeClient(3), store, Collected()).first_parameters()).version == 3
+        assert "cached network parameters are not usable" in caplog.text
+
+    in_virtual_time(story())
+
+
+def test_parameters_of_the_registry_are_there_for_the_next_start(store: SqliteStore) -> None:
+    async def story() -> None:
+        told = Collected()
+        await registrar(FakeClient(3), store, told).first_parameters()
+        assert told.events == [ParametersChanged(NetworkParameters(version=3))]
+        again = registrar(FakeClient(failures=1), store, Collected())
+        assert (await again.first_parameters()).version == 3
+
+    in_virtual_time(story())
+
+
+def test_without_a_cache_the_registry_is_asked_until_it_answers(store: SqliteStore) -> None:
+    async def story() -> None:
+        client = FakeClient(failures=10)
+        one = registrar(client, store, Collected())
+        asking = asyncio.create_task(one.first_parameters())
+        await asyncio.sleep(2)
+        assert "connection refused" in one.last_error
+        await asking
+        assert one.last_error == ""
+        waits = [later - sooner for sooner, later in itertools.pairwise(client.asked)]
+        assert waits[0] < 1.3
+        assert max(waits) <= 1.25 * LAST_RETRY_S
+        assert all(wait >= 0.75 * min(2.0**n, LAST_RETRY_S) for n, wait in enumerate(waits))
+
+    in_virtual_time(story())
+
+
+def test_it_never_goes_back_to_a_lower_version(store: SqliteStore) -> None:
+    async def story() -> None:
+        cache(store, 7)
+        told = Collected()
+        client = FakeClient(5)
+        one = registrar(client, store, told)
+        await one.first_parameters()
+        refreshing = asyncio.create_task(one.refresh())
+        await asyncio.sleep(10)
+        assert one.parameters == NetworkParameters(version=7)
+        assert told.events == []
+        client.version = 8
+        await asyncio.sleep(1.3 * REFRESH_S)
+        assert told.events == [ParametersChanged(NetworkParameters(version=8))]
+        refreshing.cancel()
+        again = registrar(client, store, Collected())
+        assert (await again.first_parameters()).version == 8
+
+    in_virtual_time(story())
+
+
+def test_a_registry_that_comes_back_is_not_left_alone_for_an_hour(store: SqliteStore) -> None:
+    async def story() -> None:
+        cache(store, 1)
+        client = FakeClient(2, failures=5)
+        one = registrar(client, store, Collected())
+        await one.first_parameters()
+        refreshing = asyncio.create_task(one.refresh())
+        await asyncio.sleep(60)
+        assert one.parameters == NetworkParameters(version=2)
+        refreshing.cancel()
+        waits = [later - sooner for sooner, later in itertools.pairwise(client.asked)]
+        assert all(0.75 * 2**n <= wait <= 1.25 * 2**n for n, wait in enumerate(waits))
+
+    in_virtual_time(story())
+
+
+def test_a_node_with_a_public_address_announces_it_and_asks_again(store: SqliteStore) -> None:
+    async def story() -> None:
+        told, client = Collected(), FakeClient()
+        one = registrar(client, store, told, country="FR")
+        await one.bootstrap()
+        assert client.announced == [(), both(PUBLIC, "FR")]
+        assert one.endpoints == both(PUBLIC, "FR")
+        assert told.events == [
+            EndpointsChanged(both(PUBLIC, "FR")),
+            PeersLearned((PeerSeen(PEER, (), relayed=True),)),
+        ]
+        await one.bootstrap()
+        assert client.announced[2:] == [both(PUBLIC, "FR")]
+
+    in_virtual_time(story())
+
+
+def test_behind_a_nat_there_is_nothing_to_announce(store: SqliteStore) -> None:
+    async def story() -> None:
+        told, client = Collected(), FakeClient(observed=PRIVATE)
+        one = registrar(client, store, told)
+        await one.bootstrap()
+        assert client.announced == [()]
+        assert told.events == [PeersLearned((PeerSeen(PEER),))]
+
+    in_virtual_time(story())
+
+
+def test_a_node_that_moves_behind_a_nat_takes_its_address_back(store: SqliteStore) -> None:
+    async def story() -> None:
+        told, client = Collected(), FakeClient()
+        one = registrar(client, store, told)
+        await one.bootstrap()
+        client.observed = PRIVATE
+        await one.bootstrap()
+        assert client.announced[-1] == ()
+        assert EndpointsChanged(()) in told.events
+
+    in_virtual_time(story())
+
+
+def test_addresses_that_the_operator_gave_win(store: SqliteStore) -> None:
+    async def story() -> None:
+        given = ip_address("203.0.113.9")
+        told, client = Collected(), FakeClient()
+        one = registrar(client, store, told, announced=(given,))
+        assert one.endpoints == both(given)
+        await one.bootstrap()
+        assert client.announced == [both(given)]
+        assert told.events == [PeersLearned((PeerSeen(PEER, (), relayed=True),))]
+
+    in_virtual_time(story())
+
+
+def test_a_bootstrap_without_an_answer_is_the_callers_to_repeat(store: SqliteStore) -> None:
+    async def story() -> None:
+        told = Collected()
+        one = registrar(FakeClient(failures=1), store, told)
+        with pytest.raises(RegistryError):
+            await one.bootstrap()
+        assert told.events == []
+        assert one.last_error == str(AWAY)
+        await one.bootstrap()
+        assert one.last_error == ""
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\x00" * 100, b"HTTP/1.1 200 OK\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"]
+)
+async def test_garbage_on_the_wire_is_one_known_error(store: SqliteStore, answer: bytes) -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    https = server.sockets[0].getsockname()[1]
+    async with RegistryClient(f"http://127.0.0.1:{https - 1}/", CA.certificate) as client:
+        one = registrar(client, store, Collected())
+        with pytest.raises(RegistryError):
+            await one.bootstrap()
+        assert f"127.0.0.1:{https}" in one.last_error
+    server.close()
+    await server.wait_closed()
