@@ -133,9 +133,9 @@ def decode_signed_untrusted(
     """Check everything a message claims; return it with its sender.  Raises WireError and nothing else.
 
     The certificate is of this network, in date and not revoked, its key made the signature, its CN is the
-    sender, we are the recipient, and the message has not expired (nor claims a life longer than ``LIFETIME``,
-    which bounds what must be remembered against replays; two days of clock difference are not an error here
-    but for whoever keeps the nonces).
+    sender and not ourselves, we are the recipient, and the message has not expired, nor claims a life longer
+    than twice ``LIFETIME``, which bounds what must be remembered against replays.  So the clocks of two nodes
+    that negotiate may differ by ``LIFETIME``.
     """
     envelope = decode_json_untrusted(_Envelope, data, max_size=MAX_MESSAGE)
     try:
@@ -154,6 +154,8 @@ def decode_signed_untrusted(
     except (CertificateError, ValueError) as exc:
         raise WireError(f"peer message: {exc}") from exc
     message = _message(decode_json_untrusted(_Body, body))
+    if message.sender == recipient:
+        raise WireError(f"peer message: another host has our own certificate {recipient}")
     if message.sender != identity.prefix or message.recipient != recipient:
         raise WireError(
             f"peer message from {message.sender} to {message.recipient} was sent by {identity.prefix}"
@@ -177,7 +179,7 @@ def _check_content(message: Message, now: datetime) -> None:
     except (ValueError, OverflowError, OSError) as exc:
         raise WireError("peer message: impossible expiry") from exc
     if not now <= expires <= now + 2 * LIFETIME:
-        raise WireError(f"peer message: expiry {expires} is not within {2 * LIFETIME} of now")
+        raise WireError(f"peer message: its expiry is {expires}, here it is {now}: is a clock wrong?")
     if not is_nonce(message.nonce):
         raise WireError("peer message: malformed nonce")
     if isinstance(message, Close):

@@ -10,6 +10,7 @@ shell --handle(event, now)--> Engine --commands--> shell
 import random
 from collections.abc import Callable
 
+from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import Answer, Close, Offer
 from re6st_core.prefix import Prefix
@@ -44,6 +45,8 @@ from re6stnet.engine.tunnel import State, Tunnel
 
 RELAY_BELOW = 2
 """A node with fewer working tunnels keeps a WebSocket to the registry (architecture §3)."""
+BOOTSTRAP_REFRESH_S = 1200.0
+"""How often a well-connected node shows itself to the registry, which forgets after three times as long."""
 SELECT_EVERY_S = 5.0
 SELECT_SOON_S = 0.05
 """Events come in bunches; one selection serves them all."""
@@ -55,7 +58,7 @@ class Engine:
     """One node.
 
     ``rng`` only spreads choices; ``new_nonce`` (32 hexadecimal digits) must be unguessable; ``client_count``
-    and ``max_clients`` override the network's parameters.
+    and ``max_clients`` override the network's parameters; ``usable``: whether a tunnel may go to an endpoint.
     """
 
     def __init__(
@@ -67,13 +70,14 @@ class Engine:
         new_nonce: Callable[[], str],
         client_count: int | None = None,
         max_clients: int | None = None,
+        usable: Callable[[Endpoint], bool] = lambda _endpoint: True,
     ) -> None:
         self._own = own
         self._rng = rng
         self._client_count = client_count
         self._max_clients = max_clients
         self.parameters = parameters
-        self.peers = PeerBook(own)
+        self.peers = PeerBook(own, usable)
         self.routes = RouteTable()
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
         self._follow(parameters)
@@ -112,7 +116,7 @@ class Engine:
                 self._select_soon(now)
             case ParametersChanged():
                 self._follow(event.parameters)
-                self._select_soon(now)
+                return self._changed(self.tunnels.revoke(event.parameters.revoked, now=now), now)
             case PeersLearned():
                 self._learn(event, now)
             case BootstrapFailed():
@@ -123,9 +127,9 @@ class Engine:
             case Received(message=Offer() as offer):
                 if offer.endpoints:
                     self.peers.learn([PeerSeen(offer.sender, offer.endpoints)])
-                return self.tunnels.offered(offer, now=now)
+                return self.tunnels.offered(offer, event.serial, now=now)
             case Received(message=Answer() as answer):
-                return self._changed(self.tunnels.answered(answer, now=now), now)
+                return self._changed(self.tunnels.answered(answer, event.serial, now=now), now)
             case Received(message=Close() as close):
                 return self._changed(self.tunnels.closed(close, now=now), now)
             case Prepared():
@@ -135,7 +139,10 @@ class Engine:
             case Undeliverable():
                 return self._failed(event.tunnel, f"undeliverable: {event.reason}", now)
             case Broken():
-                return self._failed(event.tunnel, event.reason, now)
+                tunnel = self.tunnels.get(event.tunnel)
+                return (
+                    self._changed(self.tunnels.broken(tunnel, event.reason, now=now), now) if tunnel else []
+                )
             case NeighbourChanged():
                 return self._neighbour(event, now)
             case RoutesChanged():
@@ -217,12 +224,15 @@ class Engine:
         self._select_at = soon if self._select_at is None else min(self._select_at, soon)
 
     def _bootstrap_again(self, now: float) -> None:
-        """Ask the registry again, ever more rarely, while we hang by fewer than two tunnels."""
+        """Ask the registry again: soon, then ever more rarely, while we hang by fewer than two tunnels.
+
+        Later too: it learns that we live, to name us to newcomers, and tells if our address has changed.
+        """
         if len(self.tunnels.active()) >= RELAY_BELOW:
-            self._bootstrap_at = None
-            return
-        delay_s = min(2.0**self._bootstrap_failures, 60.0)
-        self._bootstrap_failures = min(self._bootstrap_failures + 1, 6)
+            delay_s = BOOTSTRAP_REFRESH_S
+        else:
+            delay_s = min(2.0**self._bootstrap_failures, 60.0)
+            self._bootstrap_failures = min(self._bootstrap_failures + 1, 6)
         self._bootstrap_at = now + delay_s * self._rng.uniform(0.75, 1.25)
 
     def _want_relay(self) -> list[Command]:
@@ -235,8 +245,8 @@ class Engine:
     # --- selection --------------------------------------------------------------------------------------
 
     def _select(self, now: float) -> list[Command]:
-        if len(self.tunnels.active()) < RELAY_BELOW and self._bootstrap_at is None:
-            self._bootstrap_again(now)
+        if self._swap is not None and self.tunnels.get(self._swap[0]) is None:
+            self._swap = None  # the newcomer did not work: the old tunnel stays
         refresh_due = self._refresh_at <= now and self._swap is None
         decision = decide(self._view(now, refresh_due), rng=self._rng)
         commands: list[Command] = self._ask_endpoints(now)
@@ -244,8 +254,13 @@ class Engine:
             commands += self.tunnels.open(self.peers.get(prefix), now=now)
         if refresh_due:
             self._refresh_at = now + self.parameters.tunnel_refresh_s
-            if decision.close and decision.open and (new := self.tunnels.with_peer(decision.open[0])):
-                self._swap = (new.nonce, decision.close[0][0])
+        new = self.tunnels.with_peer(decision.open[0]) if decision.open else None
+        for nonce, reason in decision.close:
+            old = self.tunnels.get(nonce)
+            if new is not None:
+                self._swap = (new.nonce, nonce)
+            elif old is not None and not decision.open:
+                commands += self.tunnels.drop(old, reason, now=now, failed=False)
         return commands
 
     def _view(self, now: float, refresh_due: bool) -> View:
@@ -254,6 +269,7 @@ class Engine:
             candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
             client_count=self._wanted_tunnels(),
             refresh_due=refresh_due,
+            swapping=self._swap is not None,
         )
 
     def _wanted_tunnels(self) -> int:

@@ -67,9 +67,10 @@ class EndpointsUnknown:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A verified message from a peer."""
+    """A verified message from a peer, and the serial number of the certificate that signed it."""
 
     message: Message
+    serial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,8 @@ class TunnelRecord:
     endpoint: Endpoint | None = None
     """Where to send to; None: wait for the peer's first packet."""
     peer_key: str = ""
+    serial: int | None = None
+    """Of the peer's certificate; None before its first message."""
 
 
 @dataclass(frozen=True, slots=True)

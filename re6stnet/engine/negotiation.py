@@ -7,7 +7,7 @@ the offer of the smaller prefix stands.
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.peer_wire import MAX_MTU, OPENVPN, WIREGUARD, Answer, Close, Message, Offer
@@ -30,6 +30,8 @@ MAX_TUNNELS = 40
 """Beyond this, babeld's cost is real (architecture §4)."""
 MAX_HALF_OPEN = 16
 """Offers of others being answered at one time."""
+OFFER_BURST, OFFER_EVERY_S = 3.0, 5.0
+"""How many offers one peer may make at once, and how often after that: each costs us processes."""
 MAX_NONCES = 4096
 NONCE_LIFE_S = 180.0
 """How long a nonce is remembered against replays: longer than any message may live."""
@@ -49,6 +51,7 @@ class Negotiator:
         self._tunnels: dict[str, Tunnel] = {}
         self._by_peer: dict[Prefix, Tunnel] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
+        self._budgets: OrderedDict[Prefix, tuple[float, float]] = OrderedDict()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.max_clients = MAX_TUNNELS
 
@@ -74,6 +77,8 @@ class Negotiator:
 
     def open(self, peer: KnownPeer, *, now: float) -> list[Command]:
         """Begin a tunnel to a peer that we have none with; nothing if neither end can reach the other."""
+        if len(self) >= MAX_TUNNELS:
+            return []
         udp, tcp = peer.endpoint(Protocol.UDP), peer.endpoint(Protocol.TCP)
         if udp is not None and peer.udp_works(now):
             return self._prepare_offer(peer.prefix, WIREGUARD, udp, now=now)
@@ -125,7 +130,7 @@ class Negotiator:
         commands = self.drop(tunnel, "no answer by UDP", now=now, failed=False)
         return commands + self.open(peer, now=now)
 
-    def answered(self, answer: Answer, *, now: float) -> list[Command]:
+    def answered(self, answer: Answer, serial: int, *, now: float) -> list[Command]:
         """The peer's reply to our offer."""
         tunnel = self._tunnels.get(answer.nonce)
         if tunnel is None or tunnel.peer != answer.sender or tunnel.state is not State.OFFERED:
@@ -133,20 +138,25 @@ class Negotiator:
         if answer.refusal:
             return self.drop(tunnel, f"refused: {answer.refusal}", now=now)
         if tunnel.transport == WIREGUARD:
-            if not answer.public_key or (tunnel.endpoint is None and answer.source is None):
-                return self.drop(tunnel, "the answer lacks a key or a source", now=now)
-            tunnel.peer_key = answer.public_key
-            tunnel.endpoint = tunnel.endpoint or answer.source
+            endpoint = tunnel.endpoint or answer.source
+            if not answer.public_key or endpoint is None or self._is_foreign(endpoint, answer.sender):
+                return self.drop(tunnel, "the answer lacks a key or a source of its own", now=now)
+            tunnel.peer_key, tunnel.endpoint = answer.public_key, endpoint
+        tunnel.serial = serial
         tunnel.mtu = min(tunnel.mtu, answer.mtu)
         tunnel.step(Step.ANSWERED, now=now)
         return [Create(tunnel.record)]
 
     # --- offers of others -------------------------------------------------------------------------------
 
-    def offered(self, offer: Offer, *, now: float) -> list[Command]:
+    def offered(self, offer: Offer, serial: int, *, now: float) -> list[Command]:
         """A peer wants a tunnel: prepare our end, or refuse and name others."""
+        if (same := self._tunnels.get(offer.nonce)) and same.peer == offer.sender:
+            return []  # doubled on its way: the answer is or will be there
         if not self._remember(offer.nonce, now):
-            return []
+            return [self._answer(offer, refusal="I have seen this offer before")]
+        if not self._spend(offer.sender, now):
+            return [self._answer(offer, refusal="too many offers of yours")]
         commands: list[Command] = []
         existing = self._by_peer.get(offer.sender)
         if existing is not None:
@@ -158,15 +168,14 @@ class Negotiator:
         refusal = self._reason_to_refuse(offer)
         if refusal:
             return [*commands, self._answer(offer, refusal=refusal)]
-        tunnel = Tunnel(
-            offer.nonce, offer.sender, False, offer.transport, State.ANSWERING, now, peer_key=offer.public_key
-        )
+        tunnel = Tunnel(offer.nonce, offer.sender, False, offer.transport, State.ANSWERING, now)
+        tunnel.peer_key, tunnel.serial = offer.public_key, serial
         tunnel.mtu = min(offer.mtu, MAX_MTU)
         if offer.transport == WIREGUARD and offer.source is not None:
             tunnel.endpoint = offer.source  # it has seen our reflector, so it reaches us
         elif offer.transport == WIREGUARD:
             # It cannot know where our packets come from: ask its reflector, and tell.
-            tunnel.server = tunnel.endpoint = _udp(offer)
+            tunnel.server = tunnel.endpoint = self._udp(offer)
         self._add(tunnel)
         return [*commands, Prepare(tunnel.nonce, tunnel.peer, tunnel.transport, tunnel.server)]
 
@@ -179,9 +188,38 @@ class Negotiator:
             return "too many offers at once"
         if offer.transport == OPENVPN and not any(e.protocol is Protocol.TCP for e in self.endpoints):
             return "I have no TCP endpoint"
-        if offer.transport == WIREGUARD and offer.source is None and _udp(offer) is None:
-            return "your offer has no UDP endpoint"
+        if offer.transport == WIREGUARD:
+            endpoint = offer.source or self._udp(offer)
+            if endpoint is None:
+                return "your offer has no UDP endpoint"
+            if self._is_foreign(endpoint, offer.sender):
+                return f"{endpoint} is not yours"
         return ""
+
+    def _udp(self, offer: Offer) -> Endpoint | None:
+        """Where the offerer can be reached by UDP."""
+        udp = (e for e in offer.endpoints if e.protocol is Protocol.UDP and self._peers.usable(e))
+        return next(udp, None)
+
+    def _is_foreign(self, endpoint: Endpoint, peer: Prefix) -> bool:
+        """Whether packets from there cannot be this peer's: they would be taken from another tunnel."""
+        return not self._peers.usable(endpoint) or any(
+            t.peer != peer
+            and t.endpoint is not None
+            and (t.endpoint.ip, t.endpoint.port, t.endpoint.protocol)
+            == (endpoint.ip, endpoint.port, endpoint.protocol)
+            for t in self
+        )
+
+    def _spend(self, peer: Prefix, now: float) -> bool:
+        """Whether this peer may make an offer now (a token bucket for each)."""
+        tokens, since = self._budgets.pop(peer, (OFFER_BURST, now))
+        tokens = min(OFFER_BURST, tokens + (now - since) / OFFER_EVERY_S)
+        allowed = tokens >= 1
+        self._budgets[peer] = (tokens - allowed, now)
+        if len(self._budgets) > MAX_NONCES:
+            self._budgets.popitem(last=False)
+        return allowed
 
     def created(self, event: Created, *, now: float) -> list[Command]:
         """The device is there; as responder, say so."""
@@ -255,6 +293,18 @@ class Negotiator:
             return []
         return self.drop(tunnel, f"closed by the peer: {close.reason}", now=now, tell=False)
 
+    def broken(self, tunnel: Tunnel, reason: str, *, now: float) -> list[Command]:
+        """What carries the tunnel failed; if WireGuard cannot even be set up here, TCP comes next."""
+        impossible = tunnel.initiator and tunnel.state in (State.PREPARING, State.CREATING)
+        if impossible and tunnel.transport == WIREGUARD:
+            self._peers.get(tunnel.peer).udp_failed_at = now
+        return self.drop(tunnel, reason, now=now)
+
+    def revoke(self, serials: Collection[int], *, now: float) -> list[Command]:
+        """End the tunnels with nodes whose certificate is revoked."""
+        revoked = [t for t in self if t.serial in serials]
+        return [c for t in revoked for c in self.drop(t, "its certificate is revoked", now=now)]
+
     def timed_out(self, *, now: float) -> list[Command]:
         """End what has stayed too long in its state; a silent WireGuard attempt is repeated over TCP."""
         commands: list[Command] = []
@@ -286,8 +336,3 @@ class Negotiator:
             return False
         self._seen[nonce] = now + NONCE_LIFE_S
         return True
-
-
-def _udp(offer: Offer) -> Endpoint | None:
-    """Where the offerer can be reached by UDP."""
-    return next((e for e in offer.endpoints if e.protocol is Protocol.UDP), None)

@@ -1,7 +1,7 @@
 """The peers a node knows: where they can be reached, and when to try one again.  Pure and bounded."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from re6st_core.address import Endpoint, Protocol
@@ -39,8 +39,10 @@ class KnownPeer:
 class PeerBook:
     """At most ``MAX_PEERS`` peers; the one that failed most makes room for a new one."""
 
-    def __init__(self, own: Prefix) -> None:
+    def __init__(self, own: Prefix, usable: Callable[[Endpoint], bool] = lambda _endpoint: True) -> None:
+        """``usable``: whether a tunnel may go there; others' endpoints are not trusted to be sane."""
         self._own = own
+        self.usable = usable
         self._peers: dict[Prefix, KnownPeer] = {}
 
     def __iter__(self) -> Iterator[KnownPeer]:
@@ -67,8 +69,9 @@ class PeerBook:
             if heard.prefix == self._own:
                 continue
             peer = self.get(heard.prefix)
-            if peer.endpoints != heard.endpoints or not peer.endpoints_known:
-                peer.endpoints, peer.endpoints_known = heard.endpoints, True
+            endpoints = tuple(filter(self.usable, heard.endpoints))
+            if peer.endpoints != endpoints or not peer.endpoints_known:
+                peer.endpoints, peer.endpoints_known = endpoints, True
                 peer.retry_at, peer.udp_failed_at = 0.0, None
             peer.relayed = heard.relayed
 

@@ -38,6 +38,8 @@ class View:
     """Peers without tunnel that can be tried now."""
     client_count: int
     refresh_due: bool
+    swapping: bool
+    """One tunnel more than wanted is open until its successor works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,13 @@ def decide(view: View, *, rng: random.Random) -> Decision:
     rng.shuffle(candidates)
     if missing > 0:
         return Decision(open=tuple(candidates[:missing]))
-    if not view.refresh_due or not candidates:
-        return Decision()
+    surplus = missing < 0 and not view.swapping
     droppable = [t for t in opened if t.active and t.expendable]
-    if not droppable:
+    if not droppable or not (surplus or (view.refresh_due and candidates)):
         return Decision()
     least = min(droppable, key=lambda t: (t.carried, -(t.rtt_us or 0), t.tunnel))
+    if surplus:
+        return Decision(close=((least.tunnel, "one more than wanted"),))
     return Decision(
         open=(candidates[0],),
         close=(

@@ -79,6 +79,8 @@ class Tunnel:
     source: Endpoint | None = None
     mtu: int = MAX_MTU
     rtt_us: int | None = None
+    serial: int | None = None
+    """Of the peer's certificate, once it has sent a message."""
 
     @classmethod
     def adopted(cls, record: TunnelRecord, *, now: float) -> "Tunnel":
@@ -93,13 +95,21 @@ class Tunnel:
             endpoint=record.endpoint,
             peer_key=record.peer_key,
             mtu=record.mtu,
+            serial=record.serial,
         )
 
     @property
     def record(self) -> TunnelRecord:
         """What the shell must know to create it."""
         return TunnelRecord(
-            self.nonce, self.peer, self.initiator, self.transport, self.mtu, self.endpoint, self.peer_key
+            self.nonce,
+            self.peer,
+            self.initiator,
+            self.transport,
+            self.mtu,
+            self.endpoint,
+            self.peer_key,
+            self.serial,
         )
 
     @property

@@ -6,6 +6,7 @@ What a real node learns from Babel is worked out from the tunnels that both ends
 import heapq
 import ipaddress
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ from re6stnet.engine.messages import (
 )
 
 DELAY_S = 0.03
+REGISTRY_REMEMBERS_S = 3600.0
 
 
 @dataclass
@@ -57,6 +59,8 @@ class SimNode:
     devices: dict[str, Prefix] = field(default_factory=dict)
     routes: dict[tuple[Prefix, str], bool] = field(default_factory=dict)
     timer: float | None = None
+    seen_at: float = -math.inf
+    """When the registry heard of it."""
 
 
 class Mesh:
@@ -161,7 +165,9 @@ class Mesh:
             case KeepRelay():
                 node.relay = command.wanted
             case AskBootstrap():
-                others = [n for n in self.nodes.values() if n is not node]
+                node.seen_at = self.now
+                recent = self.now - REGISTRY_REMEMBERS_S
+                others = [n for n in self.nodes.values() if n is not node and n.seen_at >= recent]
                 peers = self.rng.sample(others, min(8, len(others)))
                 seen = PeersLearned(tuple(PeerSeen(n.prefix, n.endpoints, n.relay) for n in peers))
                 self.at(DELAY_S, lambda: self.post(node, seen))
@@ -190,7 +196,7 @@ class Mesh:
         if not (routed or (node.relay and peer.relay) or peer.endpoints or node.endpoints):
             self.post(node, Undeliverable(command.message.nonce, "no way"))
         elif self.rng.random() >= self.loss:
-            self.at(DELAY_S, lambda: self.post(peer, Received(command.message)))
+            self.at(DELAY_S, lambda: self.post(peer, Received(command.message, node.prefix.value)))
 
     # --- what Babel would see ---------------------------------------------------------------------------
 

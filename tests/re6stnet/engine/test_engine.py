@@ -123,6 +123,28 @@ def test_the_least_used_tunnel_makes_room_without_cutting_anybody_off() -> None:
     assert before != after
 
 
+def test_a_newcomer_finds_a_mesh_that_is_hours_old() -> None:
+    mesh = Mesh()
+    for _ in range(6):
+        mesh.add()
+    mesh.run(3 * 3600)
+    mesh.add()
+    mesh.run(10)
+    assert connected(mesh)
+
+
+def test_a_newcomer_that_does_not_work_does_not_end_the_refreshing() -> None:
+    mesh = Mesh(client_count=2)
+    nodes = [mesh.add() for _ in range(8)]
+    mesh.run(60)
+    for dead in nodes[6:]:
+        mesh.kill(dead)  # everybody still knows them, and tries them now and then
+    mesh.run(60)
+    before = {n.prefix: set(n.devices) for n in nodes[:6]}
+    mesh.run(4 * mesh.parameters.tunnel_refresh_s + 60)
+    assert all(before[n.prefix] != set(n.devices) for n in nodes[:6])
+
+
 def test_the_same_seed_gives_the_same_mesh() -> None:
     def tunnels(seed: int) -> list[list[str]]:
         mesh = Mesh(seed=seed)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from re6st_core.address import decode_endpoints_untrusted
+from re6st_core.address import Endpoint, Protocol, decode_endpoints_untrusted
 from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import (
@@ -18,7 +18,14 @@ from re6stnet.engine.messages import (
     Remove,
     Send,
 )
-from re6stnet.engine.negotiation import MAX_HALF_OPEN, MAX_NONCES, Negotiator
+from re6stnet.engine.negotiation import (
+    MAX_HALF_OPEN,
+    MAX_NONCES,
+    MAX_TUNNELS,
+    OFFER_BURST,
+    OFFER_EVERY_S,
+    Negotiator,
+)
 from re6stnet.engine.peers import PeerBook
 
 OWN, PEER = Prefix(16, 5), Prefix(16, 9)
@@ -41,10 +48,13 @@ def us(peers: PeerBook) -> Negotiator:
     return negotiator
 
 
-def offer(nonce: str = "f" * 32, sender: Prefix = PEER, transport: str = WIREGUARD) -> Offer:
+def offer(
+    nonce: str = "f" * 32, sender: Prefix = PEER, transport: str = WIREGUARD, port: int = 1194
+) -> Offer:
+    source = Endpoint(ENDPOINTS[0].ip, port, Protocol.UDP)
     return Offer(
         sender=sender, recipient=OWN, nonce=nonce, expires=0, transport=transport,
-        public_key="theirs" if transport == WIREGUARD else "", endpoints=ENDPOINTS, source=ENDPOINTS[0],
+        public_key="theirs" if transport == WIREGUARD else "", endpoints=ENDPOINTS, source=source,
     )  # fmt: skip
 
 
@@ -60,7 +70,7 @@ def test_our_offer_becomes_a_tunnel_with_the_smaller_mtu(us: Negotiator, peers: 
     assert prepare.server == ENDPOINTS[0]
     (send,) = us.prepared(Prepared(prepare.tunnel, "ours", MINE[0], 5), now=0.1)
     assert isinstance(send, Send)
-    (create,) = us.answered(answer(prepare.tunnel), now=0.2)
+    (create,) = us.answered(answer(prepare.tunnel), 77, now=0.2)
     assert isinstance(create, Create)
     assert (create.record.mtu, create.record.peer_key, create.record.endpoint) == (
         1300,
@@ -82,7 +92,7 @@ def test_silence_by_udp_means_tcp(us: Negotiator, peers: PeerBook) -> None:
 
 
 def test_an_offer_is_answered_once_the_device_exists(us: Negotiator) -> None:
-    (prepare,) = us.offered(offer(), now=0.0)
+    (prepare,) = us.offered(offer(), 77, now=0.0)
     assert isinstance(prepare, Prepare)
     (create,) = us.prepared(Prepared(prepare.tunnel, "ours"), now=0.1)
     assert isinstance(create, Create)
@@ -93,15 +103,74 @@ def test_an_offer_is_answered_once_the_device_exists(us: Negotiator) -> None:
 
 
 def test_a_replayed_offer_is_ignored_even_after_the_tunnel_is_gone(us: Negotiator) -> None:
-    us.offered(offer(), now=0.0)
+    us.offered(offer(), 77, now=0.0)
     us.closed(Close(sender=PEER, recipient=OWN, nonce="f" * 32, expires=0), now=1.0)
     assert len(us) == 0
-    assert us.offered(offer(), now=2.0) == []
+    (refusal,) = us.offered(offer(), 77, now=2.0)
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Answer)
+    assert "before" in refusal.message.refusal
+    assert len(us) == 0
+
+
+def test_an_offer_that_arrives_twice_is_answered_once(us: Negotiator) -> None:
+    assert len(us.offered(offer(), 77, now=0.0)) == 1
+    assert us.offered(offer(), 77, now=0.1) == []
+
+
+def test_a_flood_by_one_peer_costs_little(us: Negotiator) -> None:
+    commands = [c for n in range(1000) for c in us.offered(offer(f"{n:032x}"), 77, now=0.0)]
+    assert sum(isinstance(c, Prepare) for c in commands) == OFFER_BURST
+    later = us.offered(offer("a" * 32), 77, now=OFFER_EVERY_S)
+    assert any(isinstance(c, Prepare) for c in later)
+
+
+def test_nobody_gets_the_packets_of_another_tunnel_by_naming_its_source(us: Negotiator) -> None:
+    us.offered(offer(), 77, now=0.0)
+    thief = offer("b" * 32, Prefix(16, 66))
+    (refusal,) = us.offered(thief, 78, now=0.0)
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Answer)
+    assert "not yours" in refusal.message.refusal
+    assert us.with_peer(PEER) is not None
+
+
+def test_an_endpoint_that_no_tunnel_may_use_is_refused(us: Negotiator, peers: PeerBook) -> None:
+    peers.usable = lambda endpoint: endpoint.port != 1194
+    (refusal,) = us.offered(offer(), 77, now=0.0)
+    assert isinstance(refusal, Send)
+    assert len(us) == 0
+
+
+def test_when_wireguard_cannot_be_made_tcp_comes_next(us: Negotiator, peers: PeerBook) -> None:
+    us.open(peers.get(PEER), now=0.0)
+    tunnel = us.with_peer(PEER)
+    assert tunnel is not None
+    us.broken(tunnel, "no /dev/net/tun", now=0.1)
+    (prepare,) = us.open(peers.get(PEER), now=10.0)
+    assert isinstance(prepare, Prepare)
+    assert prepare.transport == OPENVPN
+
+
+def test_a_revoked_certificate_ends_its_tunnel(us: Negotiator) -> None:
+    us.offered(offer(), 77, now=0.0)
+    assert us.revoke((1, 2), now=1.0) == []
+    commands = us.revoke((2, 77), now=1.0)
+    assert isinstance(commands[-1], Remove)
+    assert len(us) == 0
+
+
+def test_there_are_never_more_tunnels_than_the_limit(us: Negotiator, peers: PeerBook) -> None:
+    for n in range(2 * MAX_TUNNELS):
+        endpoint = Endpoint(ENDPOINTS[0].ip, 2000 + n, Protocol.UDP)
+        peers.learn([PeerSeen(Prefix(16, 1000 + n), (endpoint,))])
+        us.open(peers.get(Prefix(16, 1000 + n)), now=0.0)
+    assert len(us) == MAX_TUNNELS
 
 
 def test_of_crossed_offers_that_of_the_smaller_prefix_stands(us: Negotiator, peers: PeerBook) -> None:
     us.open(peers.get(PEER), now=0.0)
-    (refusal,) = us.offered(offer(), now=0.1)
+    (refusal,) = us.offered(offer(), 77, now=0.1)
     assert isinstance(refusal, Send)
     assert isinstance(refusal.message, Answer)
     assert refusal.message.refusal
@@ -109,7 +178,7 @@ def test_of_crossed_offers_that_of_the_smaller_prefix_stands(us: Negotiator, pee
     peers.learn([PeerSeen(smaller, ENDPOINTS)])
     (ours,) = us.open(peers.get(smaller), now=0.0)
     assert isinstance(ours, Prepare)
-    commands = us.offered(offer("e" * 32, smaller), now=0.1)
+    commands = us.offered(offer("e" * 32, smaller, port=9), 77, now=0.1)
     assert [type(c) for c in commands] == [Remove, Prepare]
     assert us.with_peer(smaller) is us.get("e" * 32)
 
@@ -117,10 +186,10 @@ def test_of_crossed_offers_that_of_the_smaller_prefix_stands(us: Negotiator, pee
 def test_an_answer_of_somebody_else_or_out_of_time_does_nothing(us: Negotiator, peers: PeerBook) -> None:
     (prepare,) = us.open(peers.get(PEER), now=0.0)
     assert isinstance(prepare, Prepare)
-    assert us.answered(answer(prepare.tunnel), now=0.1) == []  # before our offer was sent
+    assert us.answered(answer(prepare.tunnel), 77, now=0.1) == []  # before our offer was sent
     us.prepared(Prepared(prepare.tunnel, "ours", MINE[0]), now=0.2)
     stranger = Answer(sender=Prefix(16, 66), recipient=OWN, nonce=prepare.tunnel, expires=0, public_key="x")
-    assert us.answered(stranger, now=0.3) == []
+    assert us.answered(stranger, 77, now=0.3) == []
     close = Close(sender=Prefix(16, 66), recipient=OWN, nonce=prepare.tunnel, expires=0)
     assert us.closed(close, now=0.3) == []
     assert len(us) == 1
@@ -129,14 +198,14 @@ def test_an_answer_of_somebody_else_or_out_of_time_does_nothing(us: Negotiator, 
 def test_a_flood_of_offers_is_bounded(us: Negotiator) -> None:
     commands = []
     for n in range(3 * MAX_NONCES // 2):
-        commands += us.offered(offer(f"{n:032x}", Prefix(16, 100 + n % 1000)), now=0.0)
+        commands += us.offered(offer(f"{n:032x}", Prefix(16, 100 + n % 1000), port=1 + n), 77, now=0.0)
     assert len(us) <= MAX_HALF_OPEN
     assert len(us._seen) <= MAX_NONCES
 
 
 def test_a_refusal_names_alternatives(us: Negotiator) -> None:
     us.max_clients = 0
-    (refusal,) = us.offered(offer(), now=0.0)
+    (refusal,) = us.offered(offer(), 77, now=0.0)
     assert isinstance(refusal, Send)
     assert isinstance(refusal.message, Answer)
     assert refusal.message.refusal

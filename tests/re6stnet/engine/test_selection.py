@@ -1,5 +1,6 @@
 """The selection rule: what it may never do, whatever it sees."""
 
+import dataclasses
 import random
 
 from hypothesis import given
@@ -26,6 +27,7 @@ views = st.builds(
     ),
     client_count=st.integers(0, 12),
     refresh_due=st.booleans(),
+    swapping=st.booleans(),
 )
 
 
@@ -33,7 +35,7 @@ views = st.builds(
 def test_it_never_exceeds_the_count_and_never_cuts_anybody_off(view: View, seed: int) -> None:
     decision = decide(view, rng=random.Random(seed))
     opened = sum(t.initiator for t in view.tunnels)
-    swap = bool(decision.close)
+    swap = bool(decision.close) and view.refresh_due
     assert len(decision.open) <= max(view.client_count - opened, 0) + swap
     assert set(decision.open) <= set(view.candidates)
     assert len(set(decision.open)) == len(decision.open)
@@ -43,13 +45,23 @@ def test_it_never_exceeds_the_count_and_never_cuts_anybody_off(view: View, seed:
         assert by_name[name].active
         assert by_name[name].initiator
         assert reason
-        assert view.refresh_due
-        assert decision.open
+        surplus = opened > view.client_count and not view.swapping
+        assert surplus or (view.refresh_due and decision.open)
 
 
 def test_the_tunnel_that_carries_least_goes_first() -> None:
     def one(name: str, carried: int) -> TunnelView:
         return TunnelView(name, Prefix(16, carried), True, True, 1000, carried, True)
 
-    view = View((one("a", 3), one("b", 1), one("c", 2)), (Prefix(16, 9),), 3, refresh_due=True)
+    view = View(
+        (one("a", 3), one("b", 1), one("c", 2)), (Prefix(16, 9),), 3, refresh_due=True, swapping=False
+    )
     assert decide(view, rng=random.Random(1)).close[0][0] == "b"
+
+
+def test_one_tunnel_too_many_goes_unless_its_successor_is_on_the_way() -> None:
+    tunnels = tuple(TunnelView(str(n), Prefix(16, n), True, True, 1000, n, True) for n in range(4))
+    view = View(tunnels, (), 3, refresh_due=False, swapping=False)
+    decision = decide(view, rng=random.Random(1))
+    assert [name for name, _ in decision.close] == ["0"]
+    assert decide(dataclasses.replace(view, swapping=True), rng=random.Random(1)).close == ()
