@@ -145,6 +145,27 @@ class FakeRelayServer:
             channel.closed = True
 
 
+class FakeBabeldSupervisor:
+    """What the node gives to babeld; ``fail`` is raised by every call."""
+
+    def __init__(self, log: Callable[[str], None] = lambda _what: None) -> None:
+        self.interfaces: set[str] = set()
+        self.fail: Exception | None = None
+        self._log = log
+
+    async def add_interface(self, name: str, _parameters: object) -> None:
+        self._log(f"babeld adds {name}")
+        if self.fail is not None:
+            raise self.fail
+        self.interfaces.add(name)
+
+    async def flush_interface(self, name: str) -> None:
+        self._log(f"babeld flushes {name}")
+        if self.fail is not None:
+            raise self.fail
+        self.interfaces.discard(name)
+
+
 def peer_error() -> PeerError:
     """What a messenger raises when there is no way."""
     return PeerError("no way")

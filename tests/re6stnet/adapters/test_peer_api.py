@@ -1,0 +1,115 @@
+"""The node's HTTPS door: ports, what a handler may do wrong, and senders that take their time."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from re6st_core.address import Endpoint, Protocol
+from re6st_core.errors import ConfigError, WireError
+from re6st_core.prefix import Prefix
+from re6stnet.adapters import peer_api
+from re6stnet.adapters.peer_api import ENDPOINTS_PATH, MAX_PENDING, MESSAGE_PATH, PeerApi
+from tests.helpers.node_certificates import NETWORK, authority, load, write_node
+
+A, B = Prefix(16, 1), Prefix(16, 2)
+ENDPOINT = Endpoint(ipaddress.ip_address("198.51.100.1"), 1194, Protocol.UDP, "FR")
+
+
+@dataclass
+class Door:
+    """A listening API and a peer's session."""
+
+    api: PeerApi
+    session: aiohttp.ClientSession
+    port: int
+
+    async def post(self, data: bytes | AsyncIterator[bytes] = b"hello") -> tuple[int, bytes]:
+        url = f"https://127.0.0.1:{self.port}{MESSAGE_PATH}"
+        async with self.session.post(url, data=data, server_hostname=str(NETWORK.address(B))) as response:
+            return response.status, await response.read()
+
+
+@contextlib.asynccontextmanager
+async def door(tmp_path: Path, handler: Callable[[bytes], Awaitable[bytes | None]]) -> AsyncIterator[Door]:
+    ca = authority()
+    mine, peer = load(write_node(tmp_path, ca, B, 2)), load(write_node(tmp_path, ca, A, 1))
+    api = PeerApi(mine.server_context(), handler, lambda: (ENDPOINT,))
+    port = await api.listen("127.0.0.1", 0)
+    connector = aiohttp.TCPConnector(ssl=peer.client_context(), limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Door(api, session, port)
+    await api.close()
+
+
+async def echo(data: bytes) -> bytes | None:
+    return data or None
+
+
+async def test_a_message_and_its_answer(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        assert await d.post(b"hello") == (200, b"hello")
+        assert await d.post(b"") == (204, b"")
+
+
+async def test_where_the_node_can_be_reached(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        url = f"https://127.0.0.1:{d.port}{ENDPOINTS_PATH}"
+        async with d.session.get(url, server_hostname=str(NETWORK.address(B))) as response:
+            assert await response.json() == {"endpoints": ["198.51.100.1,1194,udp,FR"]}
+
+
+async def test_a_malformed_message_is_400_an_unexpected_error_500_and_both_leave_it_alive(
+    tmp_path: Path,
+) -> None:
+    async def fail(data: bytes) -> bytes | None:
+        if data == b"malformed":
+            raise WireError("not a message")
+        if data == b"surprise":
+            raise ZeroDivisionError
+        return b"fine"
+
+    async with door(tmp_path, fail) as d:
+        assert await d.post(b"malformed") == (400, b"not a message\n")
+        for _ in range(MAX_PENDING + 1):
+            assert (await d.post(b"surprise"))[0] == 500
+        assert await d.post() == (200, b"fine")
+
+
+async def test_a_sender_that_never_ends_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_api, "BODY_S", 0.05)
+    never = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"begin"
+        await never.wait()
+
+    async with door(tmp_path, echo) as d:
+        assert (await d.post(slow()))[0] == 408
+        assert await d.post(b"next") == (200, b"next")
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        with pytest.raises(ConfigError, match=rf"TCP port {d.port} of 127\.0\.0\.1: Address already in use"):
+            await d.api.listen("127.0.0.1", d.port)
+        assert await d.post() == (200, b"hello")
+
+
+async def test_it_listens_on_several_addresses(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        second = await d.api.listen("::1", 0)
+        assert second
+        url = f"https://[::1]:{second}{MESSAGE_PATH}"
+        async with d.session.post(url, data=b"x", server_hostname=str(NETWORK.address(B))) as response:
+            assert response.status == 200
+
+
+async def test_closing_twice_is_fine(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        await d.api.close()
