@@ -22,6 +22,7 @@ from typing import Any
 from babel_ctl.config import LAN, BabeldConfig
 from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
+from re6st_core.address import Endpoint
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6stnet.adapters import openvpn
@@ -118,6 +119,11 @@ class Daemon:
             self._remember_peers(node.engine),
         )
 
+    def _usable(self, endpoint: Endpoint) -> bool:
+        """Whether a tunnel may go there: never inside the overlay, nor to this host itself."""
+        ip = endpoint.ip
+        return ip not in self._identity.network.cidr and not (ip.is_loopback or ip.is_reserved)
+
     def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
         return Registrar(
             client,
@@ -164,6 +170,7 @@ class Daemon:
             new_nonce=new_nonce,
             client_count=self._settings.client_count,
             max_clients=self._settings.max_clients,
+            usable=self._usable,
         )
         relay = Relay(client.relay, self._rng)
         messenger = PeerMessenger(

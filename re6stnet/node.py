@@ -30,6 +30,7 @@ from re6stnet.engine.messages import (
     PeerSeen,
     PeersLearned,
     Prepare,
+    Received,
     Remove,
     Send,
     Started,
@@ -102,8 +103,18 @@ class Node:
         while True:
             event = await self._events.next(self.engine.next_timer())
             self._note(event)
-            for command in self.engine.handle(event, now=_now()):
+            for command in self._decide(event):
                 self._execute(command)
+
+    def _decide(self, event: Event) -> list[Command]:
+        """What the engine wants; a peer's message that it cannot stand must not end the node."""
+        try:
+            return self.engine.handle(event, now=_now())
+        except Exception:
+            if not isinstance(event, Received):
+                raise
+            log.exception("a message of %s is beyond the engine", event.message.sender)
+            return []
 
     async def stop(self) -> None:
         """Tell the peers, remove all tunnels, wait until that is done; nothing else is waited for."""

@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import secrets
 import socket
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -69,7 +69,8 @@ class PeerMessenger:
         self._post = post
         self._tls = credentials.client_context()
         self._replies: dict[str, asyncio.Future[bytes]] = {}
-        self._by_relay: OrderedDict[Prefix, tuple[Message, tuple[Endpoint, ...]]] = OrderedDict()
+        self._by_relay: deque[tuple[float, Message, tuple[Endpoint, ...]]] = deque(maxlen=MAX_WAITING)
+        self._again: set[asyncio.Task[None]] = set()
         self._mark = mark
         self._underlay: aiohttp.ClientSession | None = None
         self._overlay: aiohttp.ClientSession | None = None
@@ -83,16 +84,22 @@ class PeerMessenger:
             return sock
 
         timeout = aiohttp.ClientTimeout(total=TOTAL_S, connect=CONNECT_S)
-        self._underlay = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, force_close=True, socket_factory=marked),
-            timeout=timeout,
-        )
-        self._overlay = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=10), timeout=timeout
+        marking = aiohttp.TCPConnector(ssl=self._tls, force_close=True, socket_factory=marked)
+        plain = aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=10)
+        self._underlay, self._overlay = (
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # a few bytes of a peer must not become many here
+            )
+            for connector in (marking, plain)
         )
 
     async def close(self) -> None:
         """Close all connections."""
+        for task in self._again:
+            task.cancel()
         for session in (self._underlay, self._overlay):
             if session is not None:
                 await session.close()
@@ -113,9 +120,7 @@ class PeerMessenger:
             except PeerError as exc:
                 log.debug("%s by the overlay: %s", message.recipient, exc)
         if self._relay.connected:
-            self._by_relay[message.recipient] = (message, endpoints)
-            if len(self._by_relay) > MAX_WAITING:
-                self._by_relay.popitem(last=False)
+            self._by_relay.append((asyncio.get_running_loop().time(), message, endpoints))
             try:
                 await self._relay.send(RelayFrame(peer=message.recipient, message=envelope.decode()))
                 return
@@ -150,10 +155,13 @@ class PeerMessenger:
             async with (
                 asyncio.timeout(limit),
                 session.post(
-                    base + MESSAGE_PATH, data=envelope, server_hostname=self._address(message.recipient)
+                    base + MESSAGE_PATH,
+                    data=envelope,
+                    server_hostname=self._address(message.recipient),
+                    allow_redirects=False,
                 ) as response,
             ):
-                body = await response.content.read(MAX_MESSAGE + 1)
+                body = await _read(response)
                 if response.status not in (200, 204):
                     raise PeerError(
                         f"{base} answers {response.status}: {body[:200].decode(errors='replace')}"
@@ -175,11 +183,13 @@ class PeerMessenger:
         address = self._address(peer)
         try:
             async with self._overlay.get(
-                f"https://[{address}]:{PEER_PORT}{ENDPOINTS_PATH}", server_hostname=address
+                f"https://[{address}]:{PEER_PORT}{ENDPOINTS_PATH}",
+                server_hostname=address,
+                allow_redirects=False,
             ) as response:
                 if response.status != 200:
                     raise PeerError(f"{peer} answers {response.status}")
-                body = await response.content.read(MAX_MESSAGE + 1)
+                body = await _read(response)
                 return decode_json_untrusted(EndpointsBody, body, max_size=MAX_MESSAGE).endpoints
         except (aiohttp.ClientError, OSError, TimeoutError, WireError) as exc:
             raise PeerError(f"{peer}: {exc or 'no answer'}") from exc
@@ -188,16 +198,17 @@ class PeerMessenger:
 
     async def handle(self, data: bytes) -> bytes | None:
         """A message brought by HTTP: wait for the engine's answer to an offer.  Raises WireError."""
-        message = self._decode(data)
+        received = self._decode(data)
+        message = received.message
         if not isinstance(message, Offer):
-            self._post(Received(message))
+            self._post(received)
             return None
         if message.nonce in self._replies:
             raise WireError("this offer is being answered already")
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._replies[message.nonce] = reply
         try:
-            self._post(Received(message))
+            self._post(received)
             async with asyncio.timeout(REPLY_S):
                 return await reply
         except TimeoutError:
@@ -208,9 +219,15 @@ class PeerMessenger:
     def relayed(self, frame: RelayFrame) -> None:
         """A frame from the registry: a message, or news that ours could not be delivered."""
         if frame.error:
-            waiting = self._by_relay.pop(frame.peer, None)
+            # The registry does not say which frame, but answers in order: the oldest recent one for that peer.
+            loop = asyncio.get_running_loop()
+            recent = (w for w in self._by_relay if loop.time() - w[0] < CONNECT_S)
+            waiting = next((w for w in recent if w[1].recipient == frame.peer), None)
             if waiting is not None:
-                asyncio.get_running_loop().create_task(self._after_relay(*waiting))
+                self._by_relay.remove(waiting)
+                task = loop.create_task(self._after_relay(*waiting[1:]))
+                self._again.add(task)
+                task.add_done_callback(self._again.discard)
             return
         try:
             self._receive(frame.message.encode())
@@ -225,17 +242,27 @@ class PeerMessenger:
                 self._post(Undeliverable(message.nonce, str(exc)))
 
     def _receive(self, data: bytes) -> None:
-        self._post(Received(self._decode(data)))
+        self._post(self._decode(data))
 
-    def _decode(self, data: bytes) -> Message:
-        message, _ = decode_signed_untrusted(
+    def _decode(self, data: bytes) -> Received:
+        message, identity = decode_signed_untrusted(
             data,
             ca=self._credentials.ca,
             recipient=self._credentials.identity.prefix,
             revoked=self._revoked(),
             now=datetime.now(UTC),
         )
-        return message
+        return Received(message, identity.serial)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body.  Raises PeerError if it is longer than any message."""
+    body = b""
+    while chunk := await response.content.read(MAX_MESSAGE + 1 - len(body)):
+        body += chunk
+        if len(body) > MAX_MESSAGE:
+            raise PeerError(f"{response.url.host} sends more than {MAX_MESSAGE} bytes")
+    return body
 
 
 def new_nonce() -> str:

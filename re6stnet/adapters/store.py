@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from re6st_core.address import Endpoint, decode_endpoints_untrusted, format_endpoints
 from re6st_core.errors import ConfigError, WireError
@@ -58,14 +59,28 @@ class SqliteStore:
     def _open(self) -> sqlite3.Connection:
         try:
             return self._checked(self._path)
+        except sqlite3.OperationalError as exc:  # full, read-only, I/O error: the content may be sound
+            log.warning("%s cannot be opened (%s): nothing will be remembered", self._path, exc)
+            return self._checked(":memory:")
         except sqlite3.DatabaseError as exc:
-            log.warning("%s is unusable (%s): set aside, starting with an empty one", self._path, exc)
+            log.warning("%s is damaged (%s): set aside, starting with an empty one", self._path, exc)
         try:
-            self._path.replace(self._path.with_suffix(".bad"))
+            for suffix in ("", "-wal", "-shm"):
+                path = self._path.with_name(self._path.name + suffix)
+                if path.exists():
+                    path.replace(path.with_name(path.name + ".bad"))
             return self._checked(self._path)
         except (OSError, sqlite3.Error) as exc:
             log.warning("%s cannot be written (%s): nothing will be remembered", self._path, exc)
             return self._checked(":memory:")
+
+    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """Rows; none, and a warning, if the file cannot be read."""
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as exc:
+            log.warning("cannot read %s: %s", self._path, exc)
+            return []
 
     @staticmethod
     def _checked(path: Path | str) -> sqlite3.Connection:
@@ -106,7 +121,7 @@ class SqliteStore:
     def tunnels(self) -> list[SavedTunnel]:
         """All remembered tunnels; unreadable ones are left out."""
         found = []
-        for (data,) in self._db.execute("SELECT saved FROM tunnel"):
+        for (data,) in self._read("SELECT saved FROM tunnel"):
             try:
                 found.append(decode_json_untrusted(SavedTunnel, data))
             except WireError as exc:
@@ -129,7 +144,7 @@ class SqliteStore:
     def peers(self) -> list[tuple[Prefix, tuple[Endpoint, ...]]]:
         """The cache of peers; unreadable ones are left out."""
         found = []
-        for prefix, endpoints in self._db.execute("SELECT prefix, endpoints FROM peer"):
+        for prefix, endpoints in self._read("SELECT prefix, endpoints FROM peer"):
             try:
                 found.append((Prefix.from_cn(prefix), decode_endpoints_untrusted(endpoints)))
             except WireError as exc:
@@ -143,5 +158,5 @@ class SqliteStore:
 
     def value(self, name: str) -> bytes | None:
         """A named value, None if it was never saved."""
-        row = self._db.execute("SELECT value FROM value WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        rows = self._read("SELECT value FROM value WHERE name = ?", name)
+        return bytes(rows[0][0]) if rows else None

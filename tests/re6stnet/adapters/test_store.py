@@ -55,7 +55,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.save_value("x", b"y")
     assert store.value("x") == b"y"
-    assert (tmp_path / "node.bad").exists()
+    assert (tmp_path / "node.db.bad").exists()
     store.close()
 
 
