@@ -18,6 +18,7 @@ from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import StunReflector
 from re6stnet.adapters.tunnels import POOL_SIZE, SERVER_DEVICE
 from re6stnet.engine.messages import Broken, Created, NeighbourChanged, Prepare, Prepared, TunnelRecord
+from tests.helpers.namespace_tests import TestNamespace, namespaces
 from tests.helpers.node_fakes import kinds
 from tests.helpers.node_tunnels import MARK, Daemon, Machine
 
@@ -31,6 +32,18 @@ PREPARE = Prepare(N, PEER, WIREGUARD, None)
 WG = TunnelRecord(N, PEER, True, WIREGUARD, 1420, UDP, "key")
 CLIENT = TunnelRecord(N, PEER, True, OPENVPN, 1420, TCP)
 SERVED = TunnelRecord(N, PEER, False, OPENVPN, 1420)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[TestNamespace]:
+    with namespaces(1) as [made]:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def ports_of_our_own(namespace: TestNamespace) -> Iterator[None]:
+    with namespace.entered():
+        yield
 
 
 @pytest.fixture
