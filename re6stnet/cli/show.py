@@ -65,24 +65,27 @@ def _show(status: Status) -> None:
 
     # A terminal folds what is too wide; for a program each row is a line, however long.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else MAX_WIDTH)
-    who, daemon = status.identity, status.daemon
-    say(f"node {who.cn}   address {who.address}   subnet {who.subnet}   certificate until {who.expires[:10]}")
-    state = "down" if not daemon.babeld else "up"
-    registry = f"not answering ({daemon.registry_error})" if daemon.registry_error else "answers"
-    say(
-        f"daemon pid {daemon.pid}, {daemon.rss_bytes / 1e6:.0f} MB, up {_age(daemon.uptime_s)}; "
-        f"babeld {state}; registry {daemon.registry} {registry}{', relay open' if daemon.relay else ''}"
-    )
-    say(f"reachable at {', '.join(daemon.endpoints) or 'no address of its own (behind a NAT)'}")
-    console.print()
-    tunnels = sorted(status.tunnels, key=lambda t: (t.rtt_ms is None, t.rtt_ms or 0))
-    headings = "peer, transport, state, role, RTT, up for, carries, device, endpoint"
-    console.print(table(headings, map(_tunnel_cells, tunnels)))
-    installed = sorted((r for r in status.routes if r.installed), key=lambda r: r.metric)
-    console.print()
-    say(f"{len(installed)} destinations, {len(status.routes)} routes")
-    cells = ((r.destination, r.peer, r.device, str(r.metric)) for r in installed)
-    console.print(table("destination, through peer, device, metric", cells))
+    with console.capture() as page:
+        who, daemon = status.identity, status.daemon
+        until = who.expires[:10]
+        say(f"node {who.cn}   address {who.address}   subnet {who.subnet}   certificate until {until}")
+        state = "down" if not daemon.babeld else "up"
+        registry = f"not answering ({daemon.registry_error})" if daemon.registry_error else "answers"
+        say(
+            f"daemon pid {daemon.pid}, {daemon.rss_bytes / 1e6:.0f} MB, up {_age(daemon.uptime_s)}; "
+            f"babeld {state}; registry {daemon.registry} {registry}{', relay open' if daemon.relay else ''}"
+        )
+        say(f"reachable at {', '.join(daemon.endpoints) or 'no address of its own (behind a NAT)'}")
+        console.print()
+        tunnels = sorted(status.tunnels, key=lambda t: (t.rtt_ms is None, t.rtt_ms or 0))
+        headings = "peer, transport, state, role, RTT, up for, carries, device, endpoint"
+        console.print(table(headings, map(_tunnel_cells, tunnels)))
+        installed = sorted((r for r in status.routes if r.installed), key=lambda r: r.metric)
+        console.print()
+        say(f"{len(installed)} destinations, {len(status.routes)} routes")
+        cells = ((r.destination, r.peer, r.device, str(r.metric)) for r in installed)
+        console.print(table("destination, through peer, device, metric", cells))
+    print(page.get(), end="")
 
 
 def _tunnel_cells(t: TunnelStatus) -> tuple[str, ...]:
