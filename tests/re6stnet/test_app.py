@@ -1,4 +1,4 @@
-"""The real daemon starts without a registry, leaves without a trace, and says in one line why it cannot start."""
+"""The real daemon: it starts without a registry, leaves no trace, and names what keeps it from starting."""
 
 import asyncio
 import os
