@@ -1,5 +1,8 @@
 """The table of a tunnel's life."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from re6st_core.prefix import Prefix
@@ -36,3 +39,15 @@ def test_nothing_leaves_closed() -> None:
 def test_the_deadline_counts_from_entering_the_state() -> None:
     assert tunnel(State.OFFERED).deadline == 10.0 + DEADLINE_S[State.OFFERED]
     assert tunnel(State.ACTIVE).deadline is None
+
+
+def test_the_page_in_docs_is_drawn_from_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/protocol/tunnel-life.md").read_text()
+    rows = set(re.findall(r"^\| (\w+) \| (\w+) \| (\w+) \|$", page, re.M))
+    assert rows == {
+        (state.value, step.value, after.value)
+        for (state, step), after in TRANSITIONS.items()
+        if step is not Step.FAILED
+    }
+    limits = dict(re.findall(r"^\| (\w+) \| ([0-9.]+) s \|$", page, re.M))
+    assert limits == {state.value: f"{limit:g}" for state, limit in DEADLINE_S.items()}
