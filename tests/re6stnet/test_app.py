@@ -112,6 +112,19 @@ def test_a_port_that_is_taken_is_named_and_nothing_remains(
 
 
 @pytest.mark.root
+def test_a_start_that_fails_after_adoption_leaves_nothing_of_the_killed_daemon_either(host: Host) -> None:
+    host.cache_parameters()
+    before = host.traces()
+    with host.daemon() as daemon:
+        daemon.until(READY)
+    with host.namespace.entered():
+        other = socket.create_server(("::", PEER_PORT), family=socket.AF_INET6)
+    with other, host.daemon() as daemon:
+        assert daemon.ends() == 2
+    assert host.traces() == before
+
+
+@pytest.mark.root
 def test_a_main_interface_that_does_not_exist_is_named_and_nothing_remains(host: Host) -> None:
     host.cache_parameters()
     before = host.traces()

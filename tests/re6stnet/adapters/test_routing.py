@@ -259,12 +259,14 @@ async def test_after_its_recovery_what_is_really_gone_is_lost(tmp_path: Path) ->
         w.neighbour("re6st1", LINE_ONE, rtt_ms=1)
         w.route(C, "re6st1", LINE_ONE)
         w.babeld.start()
-        assert [await w.told.next() for _ in range(4)] == [
+        events = [await w.told.next() for _ in range(4)]
+        for event in (
             NeighbourChanged(ONE, True, 1000),
             routes(RouteChange(C, ONE, 100, True)),
             NeighbourChanged(TWO, False),
             routes(RouteChange(C, TWO, None)),
-        ]
+        ):
+            assert event in events
         assert list(w.routing.routes) == [(C, ONE)]
 
 
