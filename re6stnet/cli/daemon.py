@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from re6st_core.errors import ConfigError, Re6stError
+from re6st_core.errors import CertificateError, ConfigError, Re6stError
 from re6stnet.cli.optionfile import Parser
 from re6stnet.settings import DEFAULT_PORT, Settings, settings_from
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except Re6stError as exc:
         print(f"re6stnet: {exc}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(exc, CertificateError) else 1
 
 
 if __name__ == "__main__":

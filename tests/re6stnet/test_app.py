@@ -1,7 +1,6 @@
 """The real daemon: it starts without a registry, leaves no trace, and names what keeps it from starting."""
 
 import asyncio
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -156,7 +155,7 @@ def test_a_key_that_does_not_belong_to_the_certificate(host: Host) -> None:
     other = write_node(host.directory / "other", host.ca, Prefix(16, 1), 2)
     shutil.copy(other / "cert.key", host.node / "cert.key")
     with host.daemon() as daemon:
-        assert daemon.ends() in {1, 2}
+        assert daemon.ends() == 2
     [line] = daemon.errors
     assert "was not made for the key" in line
     assert host.traces() == before
@@ -176,20 +175,6 @@ async def test_missing_programs_are_named_all_at_once_with_their_packages(host: 
     }
     assert set(daemon.errors) == expected
     assert host.traces() == before
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("missing", ["babeld", "openvpn", "nft"])
-def test_each_missing_program_is_named(host: Host, missing: str) -> None:
-    programs = host.directory / "bin"
-    programs.mkdir()
-    for name in {"babeld", "openvpn", "nft", "wireguard-go", "ip"} - {missing}:
-        if found := shutil.which(name):
-            os.symlink(found, programs / name)
-    with host.daemon(environment={"PATH": str(programs)}) as daemon:
-        assert daemon.ends() == 2
-    [line] = daemon.errors
-    assert f"program not found: {missing}: install" in line
 
 
 # --- working until told to stop -------------------------------------------------------------------------
