@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from ipaddress import IPv6Interface, ip_address
+from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,13 @@ from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import Credentials, OpenvpnClients, OpenvpnServer
 from re6stnet.adapters.wireguard import SOCKETS, WireguardDevices, WireguardTunnel
-from re6stnet.adapters.wireguard_key import PrivateKey, link_local
+from re6stnet.adapters.wireguard_key import PrivateKey
 from tests.helpers.certs import NodeFiles, TestCA
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
 
 TARGET = 0.97
 MARK = 0x6E6
+LINK_LOCAL = IPv6Address("fe80::1"), IPv6Address("fe80::2")
 PORT = 1194
 SERVER_CN, CLIENT_CN = "1/16", "7/16"
 MTU = {"wireguard": 1420, "openvpn": 1400}
@@ -94,7 +95,7 @@ async def our_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
                             peer_key=keys[not mine].public,
                             endpoint=at(not mine, PORT),
                             mtu=MTU["wireguard"],
-                            link_local=link_local(keys[mine].public),
+                            link_local=LINK_LOCAL[mine],
                         )
                     )
             yield await number(kernels, names, "2001:db8:42:a")
@@ -113,7 +114,7 @@ async def our_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
     ]
     names = [device_name(), device_name()]
     async with kernels_of(sides) as kernels:
-        server = OpenvpnServer(kernels[1], directory, mine[0], MARK)
+        server = OpenvpnServer(kernels[1], directory, directory, mine[0], MARK)
         clients = OpenvpnClients(kernels[0], directory, mine[1], MARK)
         try:
             with sides[1].entered():

@@ -190,6 +190,13 @@ class Daemon:
         routing = BabelRouting(self._identity.network, self._events.post)
         babeld = BabeldSupervisor(self._babeld_config(parameters))
         one_port = OnePort(self._settings.port, MARK)
+        server = TcpServer(
+            OpenvpnServer(kernel, self._settings.run, self._settings.log, self._files, MARK),
+            self._identity.prefix,
+            self._store,
+            port=self._settings.port,
+            accepted=lambda: tunnels.tcp_clients(),  # noqa: PLW0108 - made below
+        )
         tunnels = TunnelManager(
             self._identity.prefix,
             self._store,
@@ -203,12 +210,7 @@ class Daemon:
             routing=routing,
             parameters=lambda: engine.parameters,
             post=self._events.post,
-        )
-        server = TcpServer(
-            OpenvpnServer(kernel, self._settings.run, self._files, MARK),
-            self._identity.prefix,
-            self._store,
-            port=self._settings.port,
+            expel=server.expel,
         )
         stack.push_async_callback(server.stop)
         server_lives = await server.start(await self._listen_underlay(api), parameters.revoked)

@@ -1,7 +1,8 @@
 """IPv6 forwarding: switched on with the node, and put back as it was when the node stops.
 
 Switching it on makes the kernel drop the default routes it learned from router advertisements (accept_ra 1
-means "unless forwarding", Documentation/networking/ip-sysctl), so those interfaces go to accept_ra 2 first.
+means "unless forwarding", Documentation/networking/ip-sysctl), so those interfaces go to accept_ra 2 first;
+not those that come later: among them are tunnels, whose far end is not to become our router.
 What was before is kept in a file: after a kill -9 the next daemon still knows it.
 """
 
@@ -25,7 +26,7 @@ def enable_forwarding(memory: Path) -> None:
     wanted = {
         f"{path.parent.name}/accept_ra": "2"
         for path in sorted(_ROOT.glob("*/accept_ra"))
-        if _read(path) == "1" and path.parent.name != "all"
+        if _read(path) == "1" and path.parent.name not in ("all", "default")
     } | {_FORWARDING: "1"}
     current = {name: _read(_ROOT / name) for name in wanted}
     # A value of an earlier daemon is the older one: it wins.

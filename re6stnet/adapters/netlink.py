@@ -124,11 +124,15 @@ class Kernel:
     async def bring_up(self, device: str, *, mtu: int, link_local: IPv6Address | None = None) -> None:
         """Set the MTU and the link up.
 
-        ``link_local``: the only link-local address of a device that has none by itself; None leaves it to the
-        kernel, which makes one for an Ethernet device.
+        ``link_local``: the only link-local address of a tunnel, where router advertisements are ignored; None
+        leaves all that to the kernel.
         """
         index = await self._index(device)
-        _allow_ipv6(device)
+        _set_ipv6(device, "disable_ipv6", "0")  # hosts whose default is no IPv6 still need it on tunnels
+        if link_local is not None:
+            # The far end is a peer, not a router that may give us addresses and a default route.
+            for name in ("accept_ra", "autoconf"):
+                _set_ipv6(device, name, "0")
         await self._do(f"set up {device}", frozenset(), lambda: self._ipr.link("set", index=index, mtu=mtu))
         if link_local is not None:
             # Before the link goes up: otherwise the kernel adds a random one of its own.
@@ -237,14 +241,13 @@ async def _link_events() -> AsyncIterator[Callable[[], Awaitable[None]]]:
             reader.cancel()
 
 
-def _allow_ipv6(device: str) -> None:
-    """Hosts whose default is no IPv6 still need it on tunnels."""
-    setting = Path("/proc/sys/net/ipv6/conf") / device / "disable_ipv6"
+def _set_ipv6(device: str, name: str, value: str) -> None:
+    setting = Path("/proc/sys/net/ipv6/conf") / device / name
     try:
-        if setting.read_text().strip() != "0":
-            setting.write_text("0")
+        if setting.read_text().strip() != value:
+            setting.write_text(value)
     except OSError as exc:
-        raise RouterError(f"cannot allow IPv6 on {device}: {exc.strerror}") from exc
+        raise RouterError(f"cannot set {name} of {device}: {exc.strerror}") from exc
 
 
 def _link(message: Any) -> Link:

@@ -23,6 +23,7 @@ Source = Endpoint | IPAddress
 
 _SO_MARK: Final = 36
 _TIMEOUT_S: Final = 10.0
+_LAST_PORT: Final = 65535
 
 # A Binding request (RFC 8489 section 5) begins with 0x0001, a WireGuard message with 0x0100 to 0x0400: a peer
 # that has a tunnel can still ask the reflector. The offset counts bits, the UDP header has 64.
@@ -62,6 +63,52 @@ def ruleset(port: int, mark: int, tunnels: Mapping[int, Collection[Source]]) -> 
     return "\n".join([*lines, _RULES.format(port=port, mark=mark), "}\n"])
 
 
+class Claims:
+    """Who gets the packets of a source, when several tunnels have a claim to it.  Pure.
+
+    Of an exact source its newest claim: the peer has begun anew. Of an address its oldest, because several
+    peers may share one, and a tunnel that works is not to lose its packets to one that is only tried. The
+    others wait until the owner gives it up.
+    """
+
+    def __init__(self) -> None:
+        self._claimants: dict[Source, list[int]] = {}
+        self._local_ports: set[int] = set()
+
+    def claim(self, local_port: int, sources: Iterable[Source]) -> None:
+        """Put these sources in the place of those that ``local_port`` has claimed before."""
+        wanted = set(map(_bare, sources))
+        self._local_ports.add(local_port)
+        self._give_up(local_port, keep=wanted)
+        for source in wanted:
+            claimants = self._claimants.setdefault(source, [])
+            if isinstance(source, Endpoint) and local_port in claimants:
+                claimants.remove(local_port)  # it becomes the newest
+            if local_port not in claimants:
+                claimants.append(local_port)
+
+    def forget(self, local_port: int) -> bool:
+        """Drop all claims of a local port; whether it was known."""
+        self._give_up(local_port, keep=frozenset())
+        known = local_port in self._local_ports
+        self._local_ports.discard(local_port)
+        return known
+
+    def owned(self) -> dict[int, list[Source]]:
+        """Each local port and the sources whose packets it gets."""
+        result: dict[int, list[Source]] = {local_port: [] for local_port in sorted(self._local_ports)}
+        for source, claimants in self._claimants.items():
+            result[claimants[-1 if isinstance(source, Endpoint) else 0]].append(source)
+        return result
+
+    def _give_up(self, local_port: int, *, keep: Collection[Source]) -> None:
+        for source in [s for s, claimants in self._claimants.items() if local_port in claimants]:
+            if source not in keep:
+                self._claimants[source].remove(local_port)
+                if not self._claimants[source]:
+                    del self._claimants[source]
+
+
 class OnePort:
     """The nftables table of one node; ``enabled`` False (behind a NAT): local ports are used as they are."""
 
@@ -69,30 +116,31 @@ class OnePort:
         self._port = port
         self._mark = mark
         self._enabled = enabled
-        self._tunnels: dict[int, tuple[Source, ...]] = {}
+        self._claims = Claims()
         self._lock = asyncio.Lock()
+        self._waiting: asyncio.Task[None] | None = None
 
     async def start(self, tunnels: Mapping[int, Iterable[Source]] | None = None) -> None:
         """Begin with the adopted tunnels, replacing what an earlier daemon left.
 
         Raises ConfigError (nft missing, or not root), RouterError.
         """
-        self._tunnels = {}
+        self._claims = Claims()
         for local, sources in (tunnels or {}).items():
-            self._claim(local, sources)
+            self._claims.claim(local, sources)
         if self._enabled:
             await self._apply()
         else:
             await self.stop()
 
     async def set_sources(self, local_port: int, sources: Iterable[Source]) -> None:
-        """From now on packets of these sources reach ``local_port``; a source has one tunnel, its newest."""
-        self._claim(local_port, sources)
+        """From now on ``local_port`` claims these sources and no others; see :class:`Claims`."""
+        self._claims.claim(local_port, sources)
         await self._apply()
 
     async def remove(self, local_port: int) -> None:
         """Forget a local port; absence is fine."""
-        if self._tunnels.pop(local_port, None) is not None:
+        if self._claims.forget(local_port):
             await self._apply()
 
     async def stop(self) -> None:
@@ -101,16 +149,31 @@ class OnePort:
         async with self._lock:
             await _nft(f"table inet {table}\ndelete table inet {table}\n")
 
-    def _claim(self, local_port: int, sources: Iterable[Source]) -> None:
-        claimed = tuple(dict.fromkeys(map(_bare, sources)))
-        for local, others in self._tunnels.items():
-            self._tunnels[local] = tuple(source for source in others if source not in claimed)
-        self._tunnels[local_port] = claimed
-
     async def _apply(self) -> None:
-        if self._enabled:
-            async with self._lock:
-                await _nft(ruleset(self._port, self._mark, self._tunnels))
+        """Put the claims into force; all that come while another transaction runs go in one.
+
+        A task of its own: who is cancelled while it waits does not leave the kernel behind the claims.
+        """
+        if not self._enabled:
+            return
+        if self._waiting is None:
+            self._waiting = asyncio.get_running_loop().create_task(self._transaction())
+        await asyncio.shield(self._waiting)
+
+    async def _transaction(self) -> None:
+        async with self._lock:
+            self._waiting = None
+            await _nft(ruleset(self._port, self._mark, self._claims.owned()))
+
+
+def local_ports(port: int, count: int) -> tuple[int, ...]:
+    """Ports for the tunnels of a node on ``port`` (1 to 65535): above it, or below where the numbers end.
+
+    The farthest first: the nearest are what another node on this host is given as its open port.
+    """
+    if port + count <= _LAST_PORT:
+        return tuple(range(port + count, port, -1))
+    return tuple(range(port - count, port))
 
 
 def bind_local_port(pool: Iterable[int], mark: int, *, used: Collection[int] = ()) -> socket.socket:
@@ -165,9 +228,11 @@ async def _nft(text: str) -> None:
         async with asyncio.timeout(_TIMEOUT_S):
             _, output = await process.communicate(text.encode())
     except TimeoutError as exc:
-        process.kill()
-        await process.wait()
         raise RouterError(f"nft did not end in {_TIMEOUT_S:g} s") from exc
+    finally:
+        if process.returncode is None:  # it must not come into force after a newer one
+            process.kill()
+            await process.wait()
     if process.returncode:
         message = output.decode(errors="replace").strip().partition("\n")[0]
         if "not permitted" in message:

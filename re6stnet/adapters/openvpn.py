@@ -3,13 +3,17 @@
     us: server, TCP N, one TAP ----+---- client, one TAP each: the peers'
         HTTPS on N --> control port of the daemon (port-share)
 
-Certificates are the nodes' own; a client insists on the CN it wants. All processes outlive the daemon.
+Certificates are the nodes' own; a client insists on the CN it wants, and takes from the server no more than
+the parameters of the encryption. All processes outlive the daemon.
 """
 
 import asyncio
 import dataclasses
+import logging
+import os
+import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -23,11 +27,20 @@ from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.openvpn_management import Client
 from re6stnet.adapters.orphan import end_orphans
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_MTU: Final = 1400
 _START_S: Final = 10.0
 _CONNECT_S: Final = 15.0
 _PING: Final = ("--ping", "1")
 _SILENCE_S: Final = "4"
+_HANDSHAKE_S: Final = "10"
+MAX_LOG: Final = 1 << 20
+"""Bytes; what a log has grown to when it is emptied: strangers write into the server's."""
+_LOG_CHECK_S: Final = 30.0
+
+_TAKEN_FROM_SERVER: Final = ("peer-id ", "cipher ", "key-derivation ", "protocol-flags ")
+"""Beginnings of what a server may set on us.  Routes, addresses and the like would be applied as root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +64,21 @@ def _common(device: str, credentials: Credentials, mark: int, mtu: int) -> list[
     return [
         "openvpn", "--dev", device, "--dev-type", "tap", "--tun-mtu", str(mtu), "--mark", str(mark),
         "--ca", str(credentials.ca), "--cert", str(credentials.certificate), "--key", str(credentials.key),
-        "--tls-version-min", "1.3", "--socket-flags", "TCP_NODELAY", *_PING, "--verb", "3",
-        "--suppress-timestamps",
+        "--tls-version-min", "1.3", "--socket-flags", "TCP_NODELAY", *_PING, "--hand-window", _HANDSHAKE_S,
+        "--script-security", "0",
     ]  # fmt: skip
 
 
 class OpenvpnServer:
-    """The node's one server; ``state_dir`` (private to root) holds its socket, log and revoked serials."""
+    """The node's one server; ``state_dir`` (private to root) holds its socket and revoked serials."""
 
-    def __init__(self, kernel: Kernel, state_dir: Path, credentials: Credentials, mark: int) -> None:
+    def __init__(
+        self, kernel: Kernel, state_dir: Path, log_dir: Path, credentials: Credentials, mark: int
+    ) -> None:
         self._kernel = kernel
         self._credentials = credentials
         self._mark = mark
-        self._log = state_dir / "openvpn-server.log"
+        self._log = log_dir / "openvpn-server.log"
         self._socket = state_dir / "openvpn-server.sock"
         self._revoked = state_dir / "openvpn-revoked"
         self._process: DetachedProcess | None = None
@@ -78,10 +93,12 @@ class OpenvpnServer:
         max_clients: int,
         link_local: IPv6Address | None = None,
         mtu: int = DEFAULT_MTU,
+        on_spawn: Callable[[OpenvpnHandle], None] = lambda _handle: None,
     ) -> OpenvpnHandle:
         """Listen on TCP ``port``, IPv4 and IPv6; what is not OpenVPN goes to ``control_port`` of 127.0.0.1.
 
         ``link_local``: our address on the device, by which clients know us; None: a random one.
+        ``on_spawn``: notes the process down, at once: it would outlive us, and keep the port.
 
         Raises ConfigError (openvpn missing, not root), RouterError (port taken, bad certificate ...).
         """
@@ -92,11 +109,14 @@ class OpenvpnServer:
             "--port-share", "127.0.0.1", str(control_port), "--dh", "none",
             "--remote-cert-tls", "client", "--crl-verify", str(self._revoked), "dir",
             "--max-clients", str(max_clients), "--ping-restart", _SILENCE_S,
+            "--verb", "1",  # strangers write here
             "--management", str(self._socket), "unix", "--management-client-user", "root",
         ]  # fmt: skip
         self._device = device
         self._process = process = DetachedProcess.spawn(argv, log=self._log)
+        handle = OpenvpnHandle(device, dataclasses.asdict(process.ident))
         try:
+            on_spawn(handle)
             await _device_comes(self._kernel, process, device, self._log, within_s=_START_S)
             # It listens after it has made its device, and answers only once it listens.
             await self._listening(process)
@@ -104,15 +124,32 @@ class OpenvpnServer:
         except BaseException:
             await self.stop()
             raise
-        return OpenvpnHandle(device, dataclasses.asdict(process.ident))
+        return handle
 
-    async def adopt(self, handle: OpenvpnHandle) -> bool:
-        """Take over the server of an earlier daemon; False (and nothing is left of it) if it has ended."""
+    async def adopt(
+        self, handle: OpenvpnHandle, *, link_local: IPv6Address | None = None, mtu: int = DEFAULT_MTU
+    ) -> bool:
+        """Take over the server of an earlier daemon; False (and nothing is left of it) if it is not whole.
+
+        ``link_local``: put on the device once more, as that daemon may have died before.
+        """
         self._device = handle.device
         self._process = _adopt(handle)
-        if self._process is None:
-            await self.stop()
-        return self._process is not None
+        try:
+            if self._process is not None:
+                await self.clients()
+                if link_local is not None:
+                    await self._kernel.bring_up(handle.device, mtu=mtu, link_local=link_local)
+                return True
+        except RouterError:
+            pass  # it had only begun when the daemon died
+        await self.stop()
+        return False
+
+    async def clear(self, device: str) -> None:
+        """End what earlier daemons left on ``device`` without a note, and wait until it is gone."""
+        self._device = device
+        await self.stop()
 
     async def clients(self) -> tuple[Client, ...]:
         """Who is connected now.  Raises RouterError."""
@@ -139,7 +176,7 @@ class OpenvpnServer:
         """Return, with the reason, when the server ends."""
         if self._process is None:
             return "the OpenVPN server does not run"
-        await self._process.wait()
+        await _end_of(self._process, self._log)
         return f"the OpenVPN server ended: {_last_line(self._log)}"
 
     async def stop(self) -> None:
@@ -148,7 +185,7 @@ class OpenvpnServer:
             await self._process.stop()
             self._process = None
         elif self._device:
-            end_orphans("openvpn", self._device)
+            await end_orphans("openvpn", self._device)
         if self._device:
             await self._kernel.delete_link(self._device)
         self._socket.unlink(missing_ok=True)
@@ -196,9 +233,14 @@ class OpenvpnClients:
             "--remote", str(endpoint.ip), str(endpoint.port),
             "--remote-cert-tls", "server", "--verify-x509-name", peer_cn, "name",
             # A tunnel that fails ends; whether to try again, and whom, is the engine's choice.
-            "--connect-timeout", "5", "--connect-retry-max", "1", "--hand-window", "10", "--tls-exit",
+            "--connect-timeout", "5", "--connect-retry-max", "1", "--tls-exit",
             "--ping-exit", _SILENCE_S, "--remap-usr1", "SIGTERM",
+            "--route-nopull", "--route-noexec", "--ifconfig-noexec",
+            "--verb", "3",  # the least that tells whose certificate was refused
         ]  # fmt: skip
+        for text in _TAKEN_FROM_SERVER:
+            argv += ["--pull-filter", "accept", text]
+        argv += ["--pull-filter", "ignore", ""]
         self._processes[device] = process = DetachedProcess.spawn(argv, log=self._file(device))
         return OpenvpnHandle(device, dataclasses.asdict(process.ident))
 
@@ -228,7 +270,7 @@ class OpenvpnClients:
 
     async def ended(self, device: str) -> str:
         """Return, with the reason, when the tunnel's process ends."""
-        await self._processes[device].wait()
+        await _end_of(self._processes[device], self._file(device))
         return f"OpenVPN of {device} ended: {_last_line(self._file(device))}"
 
     async def remove(self, device: str) -> None:
@@ -237,7 +279,7 @@ class OpenvpnClients:
         if process is not None:
             await process.stop()
         else:
-            end_orphans("openvpn", device)
+            await end_orphans("openvpn", device)
         await self._kernel.delete_link(device)
         self._file(device).unlink(missing_ok=True)
 
@@ -274,6 +316,29 @@ async def _device_comes(
         ended.cancel()
 
 
+async def _end_of(process: DetachedProcess, log: Path) -> None:
+    """Wait for the end of a process; meanwhile its log stays small."""
+    while True:
+        try:
+            async with asyncio.timeout(_LOG_CHECK_S):
+                await process.wait()
+                return
+        except TimeoutError:
+            _bound(log)
+
+
+def _bound(log: Path) -> None:
+    """Empty a log that has become too long; OpenVPN appends to it, so it goes on at the new end."""
+    try:
+        if log.stat().st_size > MAX_LOG:
+            os.truncate(log, 0)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        logger.warning("cannot shorten %s: %s", log, exc.strerror)
+
+
+_STAMP: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} ")
 _IDLE_WORDS: Final = ("Exiting", "SIGTERM", "SIGUSR1", "Use --help", "Closing")
 
 
@@ -286,7 +351,9 @@ def _last_line(log: Path) -> str:
     except OSError:
         return "it left no log"
     useful = [
-        line.strip() for line in lines if line.strip() and not any(word in line for word in _IDLE_WORDS)
+        _STAMP.sub("", line.strip())
+        for line in lines
+        if line.strip() and not any(word in line for word in _IDLE_WORDS)
     ]
     refusals = [line for line in useful if line.startswith("VERIFY") and "ERROR" in line]
     return (refusals or useful or ["it gave no reason"])[-1]

@@ -3,13 +3,17 @@
 Only in our own network namespace: in another one, a device of the same name is another node's.
 """
 
+import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Final
+
+_GRACE_S: Final = 5.0
 
 
-def end_orphans(program: str, device: str) -> int:
-    """Terminate each ``program`` with the argument ``device``, a name drawn at random; returns how many."""
+async def end_orphans(program: str, device: str) -> int:
+    """End each ``program`` with the argument ``device``, by force after 5 s; returns how many there were."""
     found = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         if not _matches(path, program, device):
@@ -21,13 +25,29 @@ def end_orphans(program: str, device: str) -> int:
         try:
             # Read again: now the pid cannot be given to another process unnoticed.
             if _matches(path, program, device):
-                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
                 found += 1
-        except ProcessLookupError:
-            pass
+                await _end(pidfd)
         finally:
             os.close(pidfd)
     return found
+
+
+async def _end(pidfd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                await ended.wait()
+        except TimeoutError:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await ended.wait()
+    except ProcessLookupError:
+        pass  # it ended by itself
+    finally:
+        loop.remove_reader(pidfd)
 
 
 def _matches(path: Path, program: str, device: str) -> bool:

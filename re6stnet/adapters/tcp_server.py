@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address
 from typing import Any
 
 from babel_ctl.config import InterfaceParameters
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 40
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+RECONCILE_S = 15.0
+"""A client without an accepted tunnel is sent away when it is there at two looks, so far apart."""
 _SAVED = "openvpn_server"
 
 
@@ -34,15 +38,27 @@ class _Saved:
 
 
 class TcpServer:
-    """One server for the life of the node."""
+    """One server for the life of the node.
 
-    def __init__(self, server: OpenvpnServer, own: Prefix, store: SqliteStore, *, port: int) -> None:
+    ``accepted``: the CNs that have an accepted tunnel to us; any other client is sent away. None: all are.
+    """
+
+    def __init__(
+        self,
+        server: OpenvpnServer,
+        own: Prefix,
+        store: SqliteStore,
+        *,
+        port: int,
+        accepted: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self._server = server
         self._own = own
         self._store = store
         self._port = port
+        self._accepted = accepted
         self._control_port = 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, control_port: int, revoked: Iterable[int]) -> bool:
         """Adopt the server if it lives with the same ports, else start it; True if adopted.
@@ -53,6 +69,7 @@ class TcpServer:
         await self._server.set_revoked(revoked)
         if await self._adopt():
             return True
+        await self._server.clear(SERVER_DEVICE)
         _check_free(self._port)
         await self._launch()
         return False
@@ -64,7 +81,8 @@ class TcpServer:
         except WireError:
             return False
         try:
-            if not await self._server.adopt(OpenvpnHandle(SERVER_DEVICE, saved.process)):
+            handle = OpenvpnHandle(SERVER_DEVICE, saved.process)
+            if not await self._server.adopt(handle, link_local=self._link_local):
                 return False
         except RouterError as exc:
             log.warning("%s", exc)
@@ -75,19 +93,44 @@ class TcpServer:
         return False
 
     async def _launch(self) -> None:
-        handle = await self._server.start(
+        await self._server.start(
             SERVER_DEVICE,
             port=self._port,
             control_port=self._control_port,
             max_clients=MAX_CLIENTS,
-            link_local=link_local(SERVER_NAME, self._own),
+            link_local=self._link_local,
+            on_spawn=self._save,
         )
+
+    def _save(self, handle: OpenvpnHandle) -> None:
         self._store.save_value(_SAVED, encode_json(_Saved(handle.process, self._port, self._control_port)))
+
+    @property
+    def _link_local(self) -> IPv6Address:
+        return link_local(SERVER_NAME, self._own)
+
+    async def set_revoked(self, serials: Iterable[int]) -> None:
+        """Refuse these certificates from now on; who is inside is sent away by :meth:`expel`.
+
+        Raises ConfigError.
+        """
+        await self._server.set_revoked(serials)
+
+    async def expel(self, cn: str) -> None:
+        """Send a client away; absence is fine, and so is a server that does not answer just now."""
+        try:
+            if await self._server.disconnect(cn):
+                log.info("OpenVPN client %s sent away", cn)
+        except RouterError as exc:
+            log.warning("cannot send %s away: %s", cn, exc)
 
     async def join(self, babeld: BabeldSupervisor, parameters: Callable[[], InterfaceParameters]) -> None:
         """Give the device to babeld, and restart the server whenever it dies from now on."""
         await babeld.add_interface(SERVER_DEVICE, parameters())
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        work = [self._keep()]
+        if self._accepted is not None:
+            work.append(self._reconcile(self._accepted))
+        self._tasks = [asyncio.get_running_loop().create_task(part) for part in work]
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -105,11 +148,28 @@ class TcpServer:
             except Re6stError as exc:
                 log.error("OpenVPN server: %s", exc)
 
+    async def _reconcile(self, accepted: Callable[[], Collection[str]]) -> None:
+        """Who has a certificate of the network gets in; who has no tunnel, or no longer, is not to stay."""
+        before: set[tuple[str, datetime]] = set()
+        while True:
+            await asyncio.sleep(RECONCILE_S)
+            try:
+                present = await self._server.clients()
+            except RouterError as exc:
+                log.warning("OpenVPN server: %s", exc)
+                continue
+            wanted = accepted()
+            strangers = {(client.cn, client.since) for client in present if client.cn not in wanted}
+            for cn, _ in strangers & before:
+                await self.expel(cn)
+            before = strangers
+
     async def stop(self) -> None:
         """Stop the server and remove its device."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._server.stop()
 
 

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
@@ -22,7 +22,7 @@ from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.netlink import Kernel
-from re6stnet.adapters.one_port import OnePort, Source, bind_local_port
+from re6stnet.adapters.one_port import OnePort, Source, bind_local_port, local_ports
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
 from re6stnet.adapters.routing import BabelRouting, link_local
 from re6stnet.adapters.store import SqliteStore
@@ -39,7 +39,7 @@ SERVER_DEVICE = DEVICE_PREFIX + "-tcp"
 SERVER_NAME = "server"
 """Stands for the tunnel's name in the server's own link-local address, which all its clients share."""
 POOL_SIZE = 64
-"""Local UDP ports for tunnels, just above the open port; strangers cannot reach them."""
+"""Local UDP ports for tunnels, next to the open port; strangers cannot reach them."""
 KEEPALIVE_S = 25
 
 
@@ -70,10 +70,12 @@ class TunnelManager:
         routing: BabelRouting,
         parameters: Callable[[], NetworkParameters],
         post: Post,
+        expel: Callable[[str], Awaitable[None]],
     ) -> None:
+        """``expel`` sends the client of a CN away from our OpenVPN server."""
         self._own = own
         self._store = store
-        self._pool = range(port + 1, port + 1 + POOL_SIZE)
+        self._pool = local_ports(port, POOL_SIZE)
         self._mark = mark
         self._kernel = kernel
         self._one_port = one_port
@@ -83,6 +85,7 @@ class TunnelManager:
         self._routing = routing
         self._parameters = parameters
         self._post = post
+        self._expel = expel
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
         self._broken: list[SavedTunnel] = []
@@ -91,6 +94,10 @@ class TunnelManager:
     def saved(self, nonce: str) -> SavedTunnel | None:
         """What a tunnel is made of, once it is being created."""
         return self._saved.get(nonce)
+
+    def tcp_clients(self) -> frozenset[str]:
+        """CNs of the peers that have a tunnel to our OpenVPN server."""
+        return frozenset(s.record.peer.cn for s in self._saved.values() if s.device == SERVER_DEVICE)
 
     @property
     def interface(self) -> InterfaceParameters:
@@ -185,6 +192,8 @@ class TunnelManager:
         if saved is not None:
             await self._dismantle(saved)
             self._saved.pop(nonce, None)
+            if saved.device == SERVER_DEVICE and saved.record.peer.cn not in self.tcp_clients():
+                await self._expel(saved.record.peer.cn)
             self._store.forget_tunnel(nonce)
         elif local is not None:
             await self._one_port.remove(local.port)

@@ -49,7 +49,7 @@ class WireguardTunnel:
     """None: the peer speaks first."""
     mtu: int
     link_local: IPv6Address
-    """Ours on the tunnel: :func:`~re6stnet.adapters.wireguard_key.link_local` of our public key."""
+    """Ours on the tunnel, known to the peer: :func:`~re6stnet.adapters.routing.link_local`."""
     keepalive_s: int = 0
     """25 behind a NAT."""
 
@@ -144,7 +144,7 @@ class WireguardDevices:
         if process is not None:
             await process.stop()
         elif self._userspace is not False:
-            end_orphans("wireguard-go", device)
+            await end_orphans("wireguard-go", device)
         await self._kernel.delete_link(device)
         _socket(device).unlink(missing_ok=True)
         (self._log_dir / f"{device}.log").unlink(missing_ok=True)

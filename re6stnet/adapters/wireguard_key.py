@@ -1,12 +1,8 @@
-"""WireGuard's keys, and the link-local address that belongs to one; pure but for the generator."""
+"""WireGuard's keys; pure but for the generator."""
 
 import base64
-import hashlib
-from ipaddress import IPv6Address
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-_LINK_LOCAL = 0xFE80 << 112
 
 
 class PrivateKey:
@@ -36,9 +32,3 @@ class PrivateKey:
 
     def __repr__(self) -> str:
         return "PrivateKey(***)"
-
-
-def link_local(public_key: str) -> IPv6Address:
-    """The address on the tunnel of the end that has this key: both ends know the other's beforehand."""
-    digest = hashlib.sha256(b"re6st link-local\0" + base64.b64decode(public_key)).digest()
-    return IPv6Address(_LINK_LOCAL | int.from_bytes(digest[:8], "big"))

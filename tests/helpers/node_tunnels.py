@@ -145,4 +145,8 @@ class Daemon:
             routing=self.routing,
             parameters=lambda: NetworkParameters(version=1, rxcost=32),
             post=self.told,
+            expel=self._expel,
         )  # fmt: skip
+
+    async def _expel(self, cn: str) -> None:
+        self.machine.step(f"expel {cn}")

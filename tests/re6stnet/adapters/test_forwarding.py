@@ -35,6 +35,16 @@ def test_second_daemon_restores_what_the_first_one_found(namespace: TestNamespac
     assert list(tmp_path.iterdir()) == []
 
 
+def test_devices_that_come_later_keep_to_the_rules_of_a_router(
+    namespace: TestNamespace, tmp_path: Path
+) -> None:
+    memory = tmp_path / "forwarding.json"
+    enable_forwarding(memory)
+    namespace.run("ip tuntap add later mode tap")
+    assert namespace.run("sysctl -n net.ipv6.conf.later.accept_ra").strip() == "1"
+    restore_forwarding(memory)
+
+
 def test_nothing_changes_if_the_previous_values_cannot_be_kept(
     namespace: TestNamespace, tmp_path: Path
 ) -> None:

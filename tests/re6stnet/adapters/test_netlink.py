@@ -82,6 +82,20 @@ async def test_device_gets_mtu_and_its_only_link_local_address(
     assert await kernel.links("re6st") == []
 
 
+async def test_far_end_of_a_tunnel_does_not_become_our_router(
+    namespace: TestNamespace, kernel: Kernel
+) -> None:
+    settings = [f"net.ipv6.conf.{{}}.{name}" for name in ("accept_ra", "autoconf")]
+    namespace.run("sysctl -w net.ipv6.conf.default.accept_ra=2")
+    device = device_name()
+    namespace.run(f"ip tuntap add {device} mode tap")
+    await kernel.bring_up(device, mtu=1340, link_local=IPv6Address("fe80::1234"))
+    assert namespace.run("sysctl -n " + " ".join(settings).format(device, device)).split() == ["0", "0"]
+    before = namespace.run("sysctl -n " + " ".join(settings).format("lo", "lo"))
+    await kernel.bring_up("lo", mtu=65536)
+    assert namespace.run("sysctl -n " + " ".join(settings).format("lo", "lo")) == before
+
+
 async def test_underlay_addresses_are_those_that_others_can_use(
     namespace: TestNamespace, kernel: Kernel
 ) -> None:

@@ -3,22 +3,25 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from re6st_core.address import Endpoint, IPAddress, Protocol
 from re6st_core.errors import ConfigError, RouterError
 from re6stnet.adapters.netlink import Kernel
-from re6stnet.adapters.one_port import OnePort, bind_local_port, ruleset
+from re6stnet.adapters.one_port import Claims, OnePort, Source, bind_local_port, local_ports, ruleset
 from re6stnet.adapters.stun import StunReflector, probe
 from re6stnet.adapters.wireguard import WireguardDevices, WireguardTunnel
-from re6stnet.adapters.wireguard_key import PrivateKey, link_local
+from re6stnet.adapters.wireguard_key import PrivateKey
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
 
 pytestmark = pytest.mark.root
 MARK = 0x6E6
+LINK_LOCAL = IPv6Address("fe80::1"), IPv6Address("fe80::2")
 PORT = 1194
 FILTER = """
 table inet filter {{
@@ -80,10 +83,10 @@ async def test_only_the_one_port_is_needed(
                     peer_key=keys[not mine].public,
                     endpoint=at(hosts[not mine]),
                     mtu=1420,
-                    link_local=link_local(keys[mine].public),
+                    link_local=LINK_LOCAL[mine],
                 )
             )
-    pair[0].run(f"ping -c 1 -W 5 {link_local(keys[1].public)}%{names[0]}")
+    pair[0].run(f"ping -c 1 -W 5 {LINK_LOCAL[1]}%{names[0]}")
     for namespace, port, device, kernel, name in zip(pair, ports, devices, kernels, names, strict=True):
         with namespace.entered():
             await device.remove(name)
@@ -133,16 +136,113 @@ async def test_strangers_reach_the_port_and_nothing_behind_it(pair: list[TestNam
             assert await receive(public) == b"unknown"
 
 
-async def test_newest_tunnel_of_a_source_gets_its_packets(pair: list[TestNamespace]) -> None:
+async def test_newest_tunnel_of_a_source_gets_its_packets_until_it_ends(pair: list[TestNamespace]) -> None:
+    def shown() -> str:
+        return pair[0].run("nft list map inet re6stnet_1194 source4")
+
     with pair[0].entered():
         one_port = OnePort(PORT, MARK)
         await one_port.start({51000: [at("192.0.2.2"), at("192.0.2.3")]})
-        await one_port.set_sources(51001, [at("192.0.2.2")])
-        await one_port.set_sources(51001, [at("192.0.2.2")])
-    shown = pair[0].run("nft list map inet re6stnet_1194 source4")
-    assert "192.0.2.2 . 1194 : 51001" in shown
-    assert "192.0.2.3 . 1194 : 51000" in shown
-    assert "192.0.2.2 . 1194 : 51000" not in shown
+        for _ in range(2):
+            await one_port.set_sources(51001, [at("192.0.2.2")])
+        assert "192.0.2.2 . 1194 : 51001" in shown()
+        assert "192.0.2.3 . 1194 : 51000" in shown()
+        assert "192.0.2.2 . 1194 : 51000" not in shown()
+        await one_port.remove(51001)
+        assert "192.0.2.2 . 1194 : 51000" in shown()
+
+
+EXACT, ADDRESS = at("192.0.2.2"), at("192.0.2.2").ip
+
+
+@pytest.mark.parametrize(("source", "owners"), [(EXACT, [1, 2, 3]), (ADDRESS, [1, 1, 1])])
+def test_newest_exact_claim_wins_and_the_oldest_one_to_an_address(
+    source: Endpoint | IPAddress, owners: list[int]
+) -> None:
+    claims = Claims()
+    for local, owner in zip((1, 2, 3), owners, strict=True):
+        claims.claim(local, [source])
+        assert claims.owned()[owner] == [source]
+    claims.forget(owners[-1])
+    assert claims.owned()[2] == [source]
+
+
+def test_claim_that_is_made_again_is_the_newest_one() -> None:
+    claims = Claims()
+    for local in (1, 2, 1):
+        claims.claim(local, [EXACT, ADDRESS])
+    assert claims.owned() == {1: [EXACT, ADDRESS], 2: []}
+    claims.claim(1, [])
+    assert claims.owned() == {1: [], 2: [EXACT, ADDRESS]}
+
+
+local = st.integers(1, 4)
+changes = st.lists(st.tuples(local, st.none() | st.sets(st.sampled_from([EXACT, ADDRESS, at("::1").ip]))))
+
+
+@given(changes)
+def test_every_claimed_source_has_one_owner_who_claims_it(
+    steps: list[tuple[int, set[Source] | None]],
+) -> None:
+    claims, wanted = Claims(), dict[int, set[Source]]()
+    for local, sources in steps:
+        if sources is None:
+            assert claims.forget(local) == (wanted.pop(local, None) is not None)
+        else:
+            claims.claim(local, sources)
+            wanted[local] = sources
+    owned = claims.owned()
+    assert owned.keys() == wanted.keys()
+    given_out = [source for sources in owned.values() for source in sources]
+    assert len(given_out) == len(set(given_out))
+    assert set(given_out) == set().union(*wanted.values())
+    assert all(set(sources) <= wanted[local] for local, sources in owned.items())
+
+
+async def test_cancelled_change_is_made_and_none_comes_into_force_after_a_newer_one(
+    pair: list[TestNamespace],
+) -> None:
+    with pair[0].entered():
+        one_port = OnePort(PORT, MARK)
+        await one_port.start()
+        changes = [asyncio.create_task(one_port.set_sources(51000 + n, [EXACT])) for n in range(4)]
+        await asyncio.sleep(0)
+        for change in changes:
+            change.cancel()
+        await asyncio.wait(changes)
+        await one_port.remove(51003)
+    shown = pair[0].run("nft list table inet re6stnet_1194")
+    assert "192.0.2.2 . 1194 : 51002" in shown
+    assert "51003" not in shown
+    assert all(str(51000 + n) in shown for n in range(3))
+
+
+@pytest.mark.parametrize("port", [1, 1194, 65535 - 64, 65535 - 63, 65535])
+def test_local_ports_are_valid_next_to_any_open_port_and_begin_far_from_it(port: int) -> None:
+    pool = local_ports(port, 64)
+    assert len(set(pool)) == 64
+    assert port not in pool
+    assert all(0 < local <= 65535 for local in pool)
+    assert abs(pool[0] - port) == 64
+
+
+async def test_open_port_that_another_node_uses_for_a_tunnel_is_an_honest_error(
+    pair: list[TestNamespace],
+) -> None:
+    with (
+        pair[0].entered(),
+        bind_local_port([PORT + 1], MARK),
+        pytest.raises(ConfigError, match=f"UDP port {PORT + 1}"),
+    ):
+        StunReflector.open(PORT + 1, MARK)
+
+
+async def test_port_of_another_node_is_passed_over(pair: list[TestNamespace]) -> None:
+    with pair[0].entered():
+        reflector = StunReflector.open(PORT + 2, MARK)
+        with bind_local_port([PORT + 2, PORT + 1], MARK) as bound:
+            assert bound.getsockname()[1] == PORT + 1
+        reflector.close()
 
 
 async def test_behind_a_nat_nothing_is_rewritten(pair: list[TestNamespace]) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,10 @@ from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.errors import ConfigError, RouterError
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.openvpn import OpenvpnHandle, OpenvpnServer
+from re6stnet.adapters.openvpn_management import Client
 from re6stnet.adapters.routing import link_local
 from re6stnet.adapters.store import SqliteStore
-from re6stnet.adapters.tcp_server import LAST_RETRY_S, TcpServer
+from re6stnet.adapters.tcp_server import LAST_RETRY_S, RECONCILE_S, TcpServer
 from re6stnet.adapters.tunnels import SERVER_DEVICE, SERVER_NAME
 from tests.helpers.node_fakes import FakeBabeldSupervisor
 from tests.helpers.node_time import in_virtual_time, settle
@@ -33,7 +35,11 @@ class Machine:
 
     running: dict[int, asyncio.Event] = field(default_factory=dict)
     started: list[float] = field(default_factory=list)
+    slow: bool = False
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until then a server that was spawned does not listen."""
     fail: list[Exception] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
 
 
 class FakeServer:
@@ -41,13 +47,22 @@ class FakeServer:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        if not machine.slow:
+            machine.ready.set()
         self.pid: int | None = None
         self.revoked: set[int] = set()
         self.options: dict[str, Any] = {}
         self.stopped = 0
 
     async def start(
-        self, device: str, *, port: int, control_port: int, max_clients: int, link_local: IPv6Address
+        self,
+        device: str,
+        *,
+        port: int,
+        control_port: int,
+        max_clients: int,
+        link_local: IPv6Address,
+        on_spawn: Callable[[OpenvpnHandle], None],
     ) -> OpenvpnHandle:
         self.machine.started.append(asyncio.get_running_loop().time())
         if self.machine.fail:
@@ -55,9 +70,13 @@ class FakeServer:
         self.options = {"port": port, "control_port": control_port, "link_local": link_local}
         self.pid = 100 + len(self.machine.started)
         self.machine.running[self.pid] = asyncio.Event()
-        return OpenvpnHandle(device, {"pid": self.pid})
+        handle = OpenvpnHandle(device, {"pid": self.pid})
+        on_spawn(handle)
+        await self.machine.ready.wait()
+        return handle
 
-    async def adopt(self, handle: OpenvpnHandle) -> bool:
+    async def adopt(self, handle: OpenvpnHandle, *, link_local: IPv6Address) -> bool:
+        assert link_local.is_link_local
         pid = handle.process.get("pid")
         if pid is None:
             raise RouterError("malformed identity of a process")
@@ -78,6 +97,23 @@ class FakeServer:
         if self.pid is not None:
             self.die()
 
+    async def clear(self, device: str) -> None:
+        assert device == SERVER_DEVICE
+        for pid in list(self.machine.running):
+            self.machine.running.pop(pid).set()
+
+    async def clients(self) -> tuple[Client, ...]:
+        if self.pid is None:
+            raise RouterError("nobody answers")
+        return tuple(self.machine.clients)
+
+    async def disconnect(self, cn: str) -> bool:
+        if self.pid is None:
+            raise RouterError("nobody answers")
+        there = [client for client in self.machine.clients if client.cn == cn]
+        self.machine.clients = [client for client in self.machine.clients if client.cn != cn]
+        return bool(there)
+
     def die(self) -> None:
         assert self.pid is not None
         self.machine.running.pop(self.pid).set()
@@ -90,9 +126,11 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def daemon(machine: Machine, store: SqliteStore, port: int = PORT) -> tuple[TcpServer, FakeServer]:
+def daemon(
+    machine: Machine, store: SqliteStore, port: int = PORT, accepted: Callable[[], set[str]] | None = None
+) -> tuple[TcpServer, FakeServer]:
     server = FakeServer(machine)
-    return TcpServer(cast(OpenvpnServer, server), OWN, store, port=port), server
+    return TcpServer(cast(OpenvpnServer, server), OWN, store, port=port, accepted=accepted), server
 
 
 async def join(server: TcpServer) -> FakeBabeldSupervisor:
@@ -232,5 +270,78 @@ def test_a_port_that_another_program_has_is_named(store: SqliteStore, address: s
             ):
                 await tcp.start(CONTROL_PORT, ())
             assert machine.started == []
+
+    in_virtual_time(story())
+
+
+def test_a_daemon_killed_during_the_start_leaves_a_server_that_the_next_one_knows(store: SqliteStore) -> None:
+    async def story() -> None:
+        machine = Machine(slow=True)
+        tcp, _ = daemon(machine, store)
+        start = asyncio.create_task(tcp.start(CONTROL_PORT, ()))
+        await settle()
+        start.cancel()
+        assert await daemon(machine, store)[0].start(CONTROL_PORT, ())
+        assert list(machine.running) == [101]
+
+    in_virtual_time(story())
+
+
+def test_a_server_that_nobody_noted_down_is_cleared_away_first(store: SqliteStore) -> None:
+    async def story() -> None:
+        machine = Machine(running={99: asyncio.Event()})
+        assert not await daemon(machine, store)[0].start(CONTROL_PORT, ())
+        assert list(machine.running) == [101]
+
+    in_virtual_time(story())
+
+
+def client(cn: str, second: int = 0) -> Client:
+    return Client(cn, datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC), 0, 0)
+
+
+def test_a_client_without_a_tunnel_is_sent_away_but_not_before_its_time(store: SqliteStore) -> None:
+    async def story() -> None:
+        machine = Machine()
+        tcp, _ = daemon(machine, store, accepted=lambda: {"2/16"})
+        await tcp.start(CONTROL_PORT, ())
+        await join(tcp)
+        machine.clients = [client("2/16"), client("3/16")]
+        await asyncio.sleep(RECONCILE_S + 1)
+        assert machine.clients == [client("2/16"), client("3/16")]
+        machine.clients.append(client("4/16"))
+        await asyncio.sleep(RECONCILE_S)
+        assert machine.clients == [client("2/16"), client("4/16")]
+        # It came again meanwhile: that is a new connection, with a time of its own.
+        machine.clients = [client("4/16", 9)]
+        await asyncio.sleep(RECONCILE_S)
+        assert machine.clients == [client("4/16", 9)]
+        await asyncio.sleep(RECONCILE_S)
+        assert machine.clients == []
+        await tcp.stop()
+
+    in_virtual_time(story())
+
+
+def test_sending_away_is_tolerant(store: SqliteStore) -> None:
+    async def story() -> None:
+        machine = Machine()
+        tcp, _ = daemon(machine, store, accepted=set)
+        await tcp.expel("2/16")
+        await tcp.start(CONTROL_PORT, ())
+        machine.clients = [client("2/16")]
+        for _ in range(2):
+            await tcp.expel("2/16")
+        assert machine.clients == []
+
+    in_virtual_time(story())
+
+
+def test_revocation_takes_effect_at_run_time(store: SqliteStore) -> None:
+    async def story() -> None:
+        tcp, server = daemon(Machine(), store)
+        await tcp.start(CONTROL_PORT, [5])
+        await tcp.set_revoked([5, 6])
+        assert server.revoked == {5, 6}
 
     in_virtual_time(story())

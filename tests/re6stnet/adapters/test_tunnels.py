@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -66,7 +67,7 @@ def nothing_left(daemon: Daemon) -> bool:
     assert daemon.tunnels.saved(N) is None
     assert daemon.tunnels._local == {}
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as again:
-        again.bind(("::", 41195))  # the local port is free
+        again.bind(("::", 41258))  # the local port is free
     return True
 
 
@@ -80,10 +81,10 @@ async def test_a_wireguard_tunnel_from_its_port_to_babeld_and_back(machine: Mach
     await daemon.tunnels.create(WG)
     assert daemon.told.events[1:] == [Created(N)]
     assert machine.steps == ["rules set", "wireguard create", f"babeld adds {DEVICE}"]
-    assert machine.ports == {41195: (UDP, UDP.ip)}
+    assert machine.ports == {41258: (UDP, UDP.ip)}
     saved = daemon.tunnels.saved(N)
     assert saved is not None
-    assert (saved.device, saved.local_port, saved.process) == (DEVICE, 41195, {"pid": 7})
+    assert (saved.device, saved.local_port, saved.process) == (DEVICE, 41258, {"pid": 7})
     assert machine.saved() == [N]
     machine.steps.clear()
     await daemon.tunnels.remove(N)
@@ -100,7 +101,9 @@ async def test_an_openvpn_client_gets_to_babeld_when_it_is_connected(machine: Ma
     assert nothing_left(daemon)
 
 
-async def test_a_client_of_our_tcp_server_costs_nothing_but_its_address(machine: Machine) -> None:
+async def test_a_client_of_our_tcp_server_costs_its_address_and_is_sent_away_at_the_end(
+    machine: Machine,
+) -> None:
     daemon = Daemon(machine)
     await make(daemon, SERVED)
     assert machine.steps == []
@@ -108,9 +111,22 @@ async def test_a_client_of_our_tcp_server_costs_nothing_but_its_address(machine:
     assert saved is not None
     assert saved.device == SERVER_DEVICE
     assert daemon.routing._tunnels == {(SERVER_DEVICE, link_local(N, PEER)): N}
+    assert daemon.tunnels.tcp_clients() == {PEER.cn}
+    await daemon.tunnels.remove(N)
+    assert machine.steps == [f"expel {PEER.cn}"]
+    assert daemon.tunnels.tcp_clients() == frozenset()
+    assert nothing_left(daemon)
+
+
+async def test_a_client_that_has_a_newer_tunnel_to_our_tcp_server_stays(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    other = "9" * 32
+    for name in (N, other):
+        await daemon.tunnels.create(dataclasses.replace(SERVED, tunnel=name))
     await daemon.tunnels.remove(N)
     assert machine.steps == []
-    assert nothing_left(daemon)
+    await daemon.tunnels.remove(other)
+    assert machine.steps == [f"expel {PEER.cn}"]
 
 
 async def test_a_client_knows_the_server_by_the_address_that_all_clients_see(machine: Machine) -> None:
@@ -132,7 +148,7 @@ async def test_the_mapped_address_is_asked_from_the_very_port(machine: Machine) 
     reflector.close()
     [prepared] = daemon.told.events
     assert isinstance(prepared, Prepared)
-    assert prepared.source == Endpoint(ip_address("127.0.0.1"), 41195, Protocol.UDP)
+    assert prepared.source == Endpoint(ip_address("127.0.0.1"), 41258, Protocol.UDP)
     assert prepared.rtt_us
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
@@ -323,7 +339,7 @@ async def test_local_ports_of_adopted_tunnels_are_not_given_twice(machine: Machi
     daemon, _ = await start(machine)
     other = "9" * 32
     await daemon.tunnels.prepare(Prepare(other, PEER, WIREGUARD, None))
-    assert daemon.tunnels._local[other].port == 41196
+    assert daemon.tunnels._local[other].port == 41257
     await daemon.tunnels.close()
     assert nothing_left(daemon)
 

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,12 @@ from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import ConfigError, RouterError
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.wireguard import SOCKETS, DeviceHandle, WireguardDevices, WireguardTunnel
-from re6stnet.adapters.wireguard_key import PrivateKey, link_local
+from re6stnet.adapters.wireguard_key import PrivateKey
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
 
 pytestmark = pytest.mark.root
 MARK = 0x6E6
+LINK_LOCAL = IPv6Address("fe80::1"), IPv6Address("fe80::2")
 Ends = tuple[WireguardTunnel, WireguardTunnel]
 
 
@@ -42,7 +43,7 @@ def tunnel_pair() -> Ends:
             peer_key=keys[not mine].public,
             endpoint=Endpoint(ip_address(f"2001:db8:1::{2 - mine}"), 51001 - mine, Protocol.UDP),
             mtu=1420,
-            link_local=link_local(keys[mine].public),
+            link_local=LINK_LOCAL[mine],
         )
 
     return end(0), end(1)
