@@ -219,7 +219,7 @@ class PeerMessenger:
     def relayed(self, frame: RelayFrame) -> None:
         """A frame from the registry: a message, or news that ours could not be delivered."""
         if frame.error:
-            # The registry does not say which frame, but answers in order: the oldest recent one for that peer.
+            # The registry does not say which frame, but answers in order: the oldest recent one for this peer
             loop = asyncio.get_running_loop()
             recent = (w for w in self._by_relay if loop.time() - w[0] < CONNECT_S)
             waiting = next((w for w in recent if w[1].recipient == frame.peer), None)
