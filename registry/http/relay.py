@@ -3,12 +3,15 @@
     node A -- RelayFrame(peer=B, message) --> registry -- RelayFrame(peer=A, message) --> node B
     node A <- RelayFrame(peer=B, error) ----- registry            B is not here, or does not listen
 
-A node has one connection, the newest.  Each has a short queue: who does not read is dropped, so nobody's
-slowness costs others memory.  The registry states who sent a message; it cannot read or forge what is signed.
+A node has one connection, the newest.  Each has a short queue, of which one sender may take a small part.
+What finds no place is dropped, and its sender told: nobody's slowness costs others memory, and nobody's
+eagerness costs others their connection.  Only who takes nothing for :data:`SEND_TIMEOUT_S` is sent away.
+The registry states who sent a message; it cannot read or forge what is signed.
 """
 
 import asyncio
 import logging
+from collections import Counter
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -25,6 +28,7 @@ from registry.http.presence import Presence
 _log = logging.getLogger(__name__)
 QUEUE = 32
 """Frames that wait for one node."""
+QUEUE_PER_SENDER = 4
 SEND_TIMEOUT_S = 10
 HEARTBEAT_S = 20
 BURST, INTERVAL_S = 100, 0.05
@@ -39,14 +43,14 @@ class Member:
         self.socket = socket
         self.queue: asyncio.Queue[RelayFrame] = asyncio.Queue(QUEUE)
         self.closing: asyncio.Task[bool] | None = None
+        self._waiting: Counter[Prefix] = Counter()
 
     def offer(self, frame: RelayFrame) -> bool:
-        """Queue a frame; False if the node does not read what it has."""
-        try:
-            self.queue.put_nowait(frame)
-        except asyncio.QueueFull:
-            self.close(WSCloseCode.TRY_AGAIN_LATER, "too slow")
+        """Queue a frame; False if there is no place for it.  Also what went wrong counts as from the peer."""
+        if self.queue.full() or self._waiting[frame.peer] >= QUEUE_PER_SENDER:
             return False
+        self._waiting[frame.peer] += 1
+        self.queue.put_nowait(frame)
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -60,10 +64,11 @@ class Member:
         try:
             while True:
                 frame = await self.queue.get()
+                self._waiting -= Counter([frame.peer])  # forgets who has nothing left
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self.socket.send_str(encode_json(frame).decode())
         except (TimeoutError, ConnectionError):
-            self.close(WSCloseCode.TRY_AGAIN_LATER, "too slow")
+            self.close(WSCloseCode.TRY_AGAIN_LATER, "takes nothing")
 
 
 class Hub:
@@ -135,7 +140,7 @@ class Hub:
                 await self._check(recipient)
                 if recipient.offer(RelayFrame(peer=sender.identity.prefix, message=frame.message)):
                     return
-                error = "does not read its messages"
+                error = "too many messages wait for it"
             except CertificateError as exc:
                 recipient.close(WSCloseCode.POLICY_VIOLATION, str(exc))
                 error = "revoked or expired"

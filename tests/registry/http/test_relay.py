@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
@@ -11,6 +12,7 @@ from re6st_core.errors import RegistryError
 from re6st_core.json_wire import encode_json
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import MAX_RELAYED, RELAY, RelayFrame
+from registry.client import RelayChannel
 from registry.http import relay
 from tests.helpers.registry import JoinedNode, Served, now, served
 
@@ -64,7 +66,8 @@ async def test_peers_on_the_relay_are_found_by_bootstrap_until_they_leave(tmp_pa
         async with asyncio.timeout(5):
             while members:  # noqa: ASYNC110  # the server's side of the connection has no event to wait for
                 await asyncio.sleep(0.01)
-        assert (await two.client.bootstrap()).peers == ()
+        (peer,) = (await two.client.bootstrap()).peers
+        assert (peer.prefix, peer.relayed) == (one.prefix, False)
 
 
 async def test_the_newest_connection_wins(tmp_path: Path) -> None:
@@ -135,28 +138,97 @@ async def test_a_long_message_of_a_peer_fits(tmp_path: Path) -> None:
         assert (await channel.receive()).message == message
 
 
-async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue(
+async def deaf(registry: Served, node: JoinedNode) -> ClientWebSocketResponse:
+    """A connection whose owner does not read, with little room in the kernel."""
+    socket = await connect(registry, node)
+    transport_of(socket).pause_reading()
+    transport_of(socket).get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)
+    there = registry.server._hub._members[node.prefix].socket
+    there.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, 65536)
+    return socket
+
+
+def transport_of(socket: ClientWebSocketResponse) -> asyncio.Transport:
+    assert socket._conn is not None
+    assert socket._conn.transport is not None
+    return socket._conn.transport
+
+
+async def flood(channel: RelayChannel, peer: Prefix) -> None:
+    """Send until one frame is refused."""
+    while True:
+        await channel.send(frame(peer, "x" * 20000))
+        try:
+            async with asyncio.timeout(0.005):
+                assert await channel.receive() == RelayFrame(peer=peer, error="too many messages wait for it")
+                return
+        except TimeoutError:
+            pass
+
+
+async def test_who_sends_too_much_is_told_and_throws_nobody_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BURST", 10000)
-    async with served(tmp_path) as registry, registry.node() as one, registry.node() as two:
-        slow = await connect(registry, two)
-        assert slow._conn is not None
-        assert slow._conn.transport is not None
-        slow._conn.transport.pause_reading()
-        async with one.client.relay() as channel:
-            error = ""
-            for _ in range(3000):
-                await channel.send(frame(two.prefix, "x" * 20000))
-                waiting = registry.server._hub._members.get(two.prefix)
-                assert waiting is None or waiting.queue.qsize() <= relay.QUEUE
-                if waiting is None or waiting.closing:
-                    break
-            while "does not read" not in error and "not on the relay" not in error:
-                error = (await channel.receive()).error
-            await channel.send(frame(one.prefix, "still here"))
-            while (await channel.receive()).message != "still here":
+    async with (
+        served(tmp_path) as registry,
+        registry.node() as victim,
+        registry.node() as attacker,
+        registry.node() as other,
+        attacker.client.relay() as eager,
+        other.client.relay() as quiet,
+    ):
+        slow = await deaf(registry, victim)
+        await flood(eager, victim.prefix)
+        member = registry.server._hub._members[victim.prefix]
+        assert member.closing is None
+        assert member.queue.qsize() == relay.QUEUE_PER_SENDER
+        await quiet.send(frame(victim.prefix, "an offer"))
+        await quiet.send(frame(other.prefix, "to myself"))  # what comes back shows that the first was taken
+        assert await quiet.receive() == frame(other.prefix, "to myself")
+        transport_of(slow).resume_reading()
+        async with asyncio.timeout(10):
+            while json.loads((await slow.receive()).data)["message"] != "an offer":
                 pass
+        await slow.close()
+
+
+async def test_many_senders_cost_one_bounded_queue(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay():
+        member = registry.server._hub._members[node.prefix]
+        taken = [member.offer(frame(Prefix(16, number % 20))) for number in range(200)]
+        assert sum(taken) == member.queue.qsize() == relay.QUEUE
+        assert member.closing is None
+
+
+async def test_places_are_given_back(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node, node.client.relay() as channel:
+        member = registry.server._hub._members[node.prefix]
+        for _ in range(3):
+            taken = [member.offer(frame(Prefix(16, 7))) for _ in range(relay.QUEUE_PER_SENDER + 1)]
+            assert taken == [True] * relay.QUEUE_PER_SENDER + [False]
+            for _ in range(relay.QUEUE_PER_SENDER):
+                await channel.receive()
+        assert not member._waiting
+
+
+async def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "BURST", 10000)
+    monkeypatch.setattr(relay, "SEND_TIMEOUT_S", 0.1)
+    async with (
+        served(tmp_path) as registry,
+        registry.node() as one,
+        registry.node() as two,
+        one.client.relay() as channel,
+    ):
+        await deaf(registry, two)
+        error = ""
+        async with asyncio.timeout(10):
+            while error != "not on the relay":
+                await channel.send(frame(two.prefix, "x" * 20000))
+                await channel.send(frame(Prefix(16, 99)))  # so that something comes back
+                answer = await channel.receive()
+                error = answer.error if answer.peer == two.prefix else ""
 
 
 async def test_a_flood_is_read_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
