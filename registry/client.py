@@ -17,6 +17,7 @@ import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from caucase_ca.policy import RENEWAL_MARGIN
 from re6st_core.address import Endpoint
 from re6st_core.errors import CertificateError, RegistryError, WireError
 from re6st_core.identity import load_certificate_untrusted, network_of_ca, prefix_of_certificate
@@ -42,6 +43,7 @@ from re6st_core.registry_wire import (
 )
 from registry.errors import RefusedError, UnreachableError
 
+__all__ = ["RENEWAL_MARGIN", "RegistryClient", "RelayChannel", "fetch_ca"]
 T = TypeVar("T")
 TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 8.0

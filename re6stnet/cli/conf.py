@@ -20,6 +20,7 @@ from re6st_core.registry_wire import https_url
 from re6stnet.enrolment import joining
 from re6stnet.enrolment.credentials import subject
 from re6stnet.enrolment.reachable import overlay_reached
+from registry.client import RENEWAL_MARGIN
 
 _LOCATION = re.compile(r"[A-Z]{2}(,[A-Z]{2})?")
 _DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -120,18 +121,35 @@ def _configure(arguments: argparse.Namespace) -> None:
         return
     now = datetime.now(UTC)
     identity = joining.current_identity(files, ca, None)
-    if identity and now < identity.not_after and not arguments.force:
+    if identity and now < identity.not_after - RENEWAL_MARGIN and not arguments.force:
         joining.current_identity(files, ca, now)
         joining.complete(_request(arguments, None), files, ca)
-        print(f"{files.cert} is valid until {identity.not_after:%Y-%m-%d}: nothing to do")
-    elif identity and (renewed := asyncio.run(joining.renew(_request(arguments, None), files, ca, now))):
+        print("nothing to do")
+    elif identity and (renewed := _renewed(arguments, files, ca, identity, now)):
+        joining.complete(_request(arguments, None), files, ca)
+        print("the registry gave the same certificate again" if renewed == identity else "renewed")
         identity = renewed
-        print(f"{files.cert} is renewed until {identity.not_after:%Y-%m-%d}")
     else:
         request = _request(arguments, _token(arguments))
         identity = asyncio.run(joining.join(request, files, ca, now))
         print(f"certificate and options are in {files.directory}: start with re6stnet @{files.config}")
-    _report(identity)
+    print(f"{files.cert} is valid until {identity.not_after:%Y-%m-%d}")
+    print(f"subnet: {identity.network.subnet(identity.prefix)} (CN {identity.prefix})")
+
+
+def _renewed(
+    arguments: argparse.Namespace, files: joining.Files, ca: x509.Certificate, old: Identity, now: datetime
+) -> Identity | None:
+    """What the renewed certificate states; None if joining anew is all that is left.
+
+    A refusal while the old one is good is for the user to read: only --force gives that prefix up.
+    """
+    try:
+        return asyncio.run(joining.renew(_request(arguments, None), files, ca, now))
+    except joining.RenewalRefusedError:
+        if now < old.not_after and not arguments.force:
+            raise
+        return None
 
 
 def _ca(arguments: argparse.Namespace, files: joining.Files) -> x509.Certificate:
@@ -169,7 +187,3 @@ def _request(arguments: argparse.Namespace, token: str | None) -> joining.Reques
         email=arguments.email,
         location=arguments.location,
     )
-
-
-def _report(identity: Identity) -> None:
-    print(f"subnet: {identity.network.subnet(identity.prefix)} (CN {identity.prefix})")

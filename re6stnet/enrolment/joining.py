@@ -21,6 +21,8 @@ from re6stnet.enrolment.places import Place, places
 from registry.client import RegistryClient, fetch_ca
 from registry.errors import RefusedError
 
+FORBIDDEN = 403
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -76,6 +78,10 @@ class CaNotTrustedError(CertificateError):
             f"the CA's fingerprint is {self.fingerprint}: if the operator told you the same, "
             f"run again with --fingerprint {self.fingerprint}"
         )
+
+
+class RenewalRefusedError(RefusedError):
+    """The registry will never renew this certificate: to join anew is the only way."""
 
 
 async def trusted_ca(registry: str, expected: str | None, files: Files) -> x509.Certificate:
@@ -164,15 +170,20 @@ def _options(request: Request, files: Files) -> bytes:
     return option_file(request.registry, **paths, country=request.country).encode()
 
 
-async def renew(request: Request, files: Files, ca: x509.Certificate, now: datetime) -> Identity | None:
-    """New certificate in the place of one that has ended; None if the registry does not renew it any more."""
+async def renew(request: Request, files: Files, ca: x509.Certificate, now: datetime) -> Identity:
+    """New certificate in the place of one that ends soon, or has; asked early, the registry gives the same.
+
+    Raises RenewalRefusedError; RegistryError for a failure that may pass, CertificateError, ConfigError.
+    """
     with places(files.cert) as taken:
         key = key_in(files.key, ca)
         async with RegistryClient(request.registry, ca, files.cert, files.key) as client:
             try:
                 certificate = await client.renew(request_pem(key, request.names))
-            except RefusedError:
-                return None
+            except RefusedError as exc:
+                if exc.status != FORBIDDEN:
+                    raise
+                raise RenewalRefusedError(str(exc), exc.status) from exc
         identity = _checked(certificate, key, ca, now)
         taken[files.cert].write(certificate.public_bytes(Encoding.PEM))
     return identity

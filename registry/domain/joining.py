@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from caucase_ca.policy import RENEWAL_MARGIN
 from re6st_core.prefix import Prefix
 from registry.domain.allocation import Space, allocate
 from registry.domain.records import Held, Node, Token
@@ -16,7 +17,6 @@ from registry.errors import NotAllowedError, TooManyError
 TOKEN_LIFETIME = timedelta(days=100)
 GRACE = timedelta(days=100)
 """How long after the end of its last certificate a node keeps its prefix."""
-RENEWAL_MARGIN = timedelta(days=30)
 MAX_LIVE_CERTIFICATES = 8
 """A node that asks for more with ever new keys is broken, or wants to fill the disk."""
 

@@ -2,20 +2,26 @@
 
 import asyncio
 import io
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from caucase_ca.authority import Authority
-from re6st_core.identity import fingerprint
+from caucase_ca.policy import NODE_LIFETIME
+from re6st_core.identity import fingerprint, load_certificate_untrusted, prefix_of_certificate
 from re6st_core.prefix import Prefix
 from re6stnet.cli.conf import main
 from registry import app
 from registry.service import Registry
-from tests.helpers.registry import NETWORK, PORT, make, new_token, now, own_address
+from tests.helpers.registry import NETWORK, PORT, make, new_token, now, own_address, request_for
 
 Conf = Callable[..., tuple[int, str, str]]
 
@@ -124,6 +130,67 @@ def test_running_again_changes_nothing(
     assert conf("--force", *token)[1].splitlines()[-1] == first
     assert not used(registry, token)
     assert {path.name: path.read_bytes() for path in (tmp_path / "node").iterdir()} == before
+
+
+def test_until_when_the_certificate_is_good_is_always_said(
+    conf: Conf, registry: Registry, trusted: tuple[str, str], tmp_path: Path
+) -> None:
+    joined = conf(*trusted, *token_of(registry))[1]
+    end = certificate(tmp_path).not_valid_after_utc
+    assert f"cert.crt is valid until {end:%Y-%m-%d}" in joined
+    assert f"cert.crt is valid until {end:%Y-%m-%d}" in conf()[1]
+
+
+def test_it_renews_when_the_end_is_near_and_not_before(
+    conf: Conf, registry: Registry, trusted: tuple[str, str], tmp_path: Path
+) -> None:
+    first = conf(*trusted, *token_of(registry))[1].splitlines()[-1]
+    key = load_pem_private_key((tmp_path / "node/cert.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    for days_left, renewed in ((31, False), (29, True), (-1, True)):
+        began = now() - NODE_LIFETIME + timedelta(days=days_left)
+        prefix = prefix_of_certificate(certificate(tmp_path))
+        old = registry.authority.issue_node(request_for(key), prefix, number=0, serial=10**6, now=began)
+        age_stored_certificates(registry, old.not_valid_after_utc)
+        (tmp_path / "node/cert.crt").write_bytes(old.public_bytes(Encoding.PEM))
+        status, output, errors = conf()
+        assert (status, errors) == (0, "")
+        assert ("renewed" in output, "nothing to do" in output) == (renewed, not renewed)
+        assert (certificate(tmp_path) != old) is renewed
+        assert output.splitlines()[-1] == first
+        assert f"valid until {certificate(tmp_path).not_valid_after_utc:%Y-%m-%d}" in output
+    assert "nothing to do" in conf()[1]
+
+
+def test_a_renewal_that_is_refused_gives_up_nothing_that_is_good(
+    conf: Conf, registry: Registry, trusted: tuple[str, str], tmp_path: Path
+) -> None:
+    conf(*trusted, *token_of(registry))
+    operator = app.open_registry(registry.database.path.parent)
+    operator.revoke(prefix_of_certificate(certificate(tmp_path)), now())
+    operator.database.close()
+    token, before = token_of(registry), certificate(tmp_path)
+    old = now() - NODE_LIFETIME + timedelta(days=20)
+    key = load_pem_private_key((tmp_path / "node/cert.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    prefix = prefix_of_certificate(before)
+    ending = registry.authority.issue_node(request_for(key), prefix, number=0, serial=10**6, now=old)
+    (tmp_path / "node/cert.crt").write_bytes(ending.public_bytes(Encoding.PEM))
+    one_line(conf(*token), 1, "403", "revoked")
+    assert certificate(tmp_path) == ending
+    assert not used(registry, token)
+
+
+def certificate(directory: Path) -> x509.Certificate:
+    return load_certificate_untrusted((directory / "node/cert.crt").read_bytes())
+
+
+def age_stored_certificates(registry: Registry, end: datetime) -> None:
+    """Let the registry, too, think that what it gave ends then."""
+    connection = sqlite3.connect(registry.database.path)
+    connection.execute("UPDATE certificate SET expires = ?", (int(end.timestamp()),))
+    connection.commit()
+    connection.close()
 
 
 def test_without_fingerprint_it_refuses(conf: Conf, registry: Registry, tmp_path: Path) -> None:

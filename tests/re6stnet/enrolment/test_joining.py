@@ -14,7 +14,8 @@ from caucase_ca.authority import Authority
 from re6st_core.errors import CertificateError, ConfigError
 from re6st_core.identity import Identity, fingerprint
 from re6stnet.enrolment import joining
-from re6stnet.enrolment.joining import CaNotTrustedError, Files, Request
+from re6stnet.enrolment.joining import CaNotTrustedError, Files, RenewalRefusedError, Request
+from registry.errors import RefusedError, RejectedError, StoreFailedError, StoreFullError, TooManyError
 from tests.helpers.registry import NETWORK, Served, new_token, now, served
 
 
@@ -159,12 +160,33 @@ async def test_an_ended_certificate_is_renewed_without_token(tmp_path: Path) -> 
         later = identity.not_after + timedelta(days=1)
         registry.server._context.now = lambda: later
         renewed = await joining.renew(request(registry), files, registry.ca, later)
-        assert renewed
         assert renewed.prefix == identity.prefix
         assert renewed.not_after > later
         assert joining.current_identity(files, registry.ca, later) == renewed
         registry.registry.revoke(renewed.prefix, later)
-        assert await joining.renew(request(registry), files, registry.ca, later) is None
+        with pytest.raises(RenewalRefusedError, match="revoked"):
+            await joining.renew(request(registry), files, registry.ca, later)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(TooManyError("x", 7), 429), (StoreFailedError("x"), 503), (StoreFullError("x"), 507)],
+)
+async def test_a_renewal_that_fails_for_now_is_not_taken_for_a_refusal(
+    tmp_path: Path, error: RejectedError, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_request: object) -> None:
+        raise error
+
+    async with served(tmp_path / "reg") as registry:
+        files, _ = await joined(registry, tmp_path / "node")
+        monkeypatch.setattr(registry.registry, "renew", fail)
+        before = files.cert.read_bytes()
+        with pytest.raises(RefusedError) as caught:
+            await joining.renew(request(registry), files, registry.ca, now())
+        assert caught.value.status == status
+        assert not isinstance(caught.value, RenewalRefusedError)
+        assert files.cert.read_bytes() == before
 
 
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:

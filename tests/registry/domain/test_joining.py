@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from caucase_ca.policy import RENEWAL_MARGIN
 from re6st_core.prefix import Prefix
 from registry.domain.joining import (
     MAX_LIVE_CERTIFICATES,
-    RENEWAL_MARGIN,
     TOKEN_LIFETIME,
     Grant,
     join,
