@@ -7,7 +7,7 @@ import base64
 import hashlib
 import logging
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -29,6 +29,8 @@ from registry.store.database import Database
 from registry.store.transaction import Transaction
 
 _log = logging.getLogger(__name__)
+FRESH = timedelta(seconds=1)
+"""For how long another process's revocation may go unnoticed: every request asks for the newest list."""
 MAX_TEXT = 200
 """Characters of the email, location and names that a node gives."""
 
@@ -41,6 +43,8 @@ class Registry:
         self.authority = authority
         self.database = database
         self._publication: Publication | None = None
+        self._looked: datetime | None = None
+        """When we last looked in the database for a newer publication."""
 
     # For nodes
 
@@ -94,8 +98,20 @@ class Registry:
                 _log.info("%s has a new certificate", held.prefix)
         return held
 
+    def fresh(self, now: datetime) -> Publication | None:
+        """What is published, if we looked a moment ago; reads nothing, any thread may ask."""
+        publication, looked = self._publication, self._looked
+        if publication is None or looked is None or not looked <= now < min(looked + FRESH, publication.due):
+            return None
+        return publication
+
     def published(self, now: datetime) -> Publication:
         """The newest parameters and revocation list; old ones rather than none if the disk is bad."""
+        if publication := self.fresh(now):
+            return publication
+        return self._look(now)
+
+    def _look(self, now: datetime) -> Publication:
         try:
             with self.database.read() as transaction:
                 if self._publication is None or transaction.publication_key() != self._publication.key:
@@ -106,12 +122,21 @@ class Registry:
             if self._publication is None:
                 raise
             _log.warning("old parameters are served: %s", exc)
+        self._looked = now
         return self._publication
 
-    def see(self, prefix: Prefix, endpoints: str, now: datetime) -> None:
-        """Store where a node can be reached.  Raises StoreFailedError, StoreFullError."""
+    def see(self, prefix: Prefix, endpoints: str | None, now: datetime) -> str:
+        """Store that a node called, and where it can be reached if it said so; return where that is.
+
+        Raises StoreFailedError, StoreFullError.
+        """
         with self.database.write() as transaction:
-            transaction.see_node(prefix, endpoints, now)
+            return transaction.see_node(prefix, endpoints, now)
+
+    def last_seen(self, count: int, now: datetime) -> list[Node]:
+        """The members that called last, however long ago.  Raises StoreFailedError."""
+        with self.database.read() as transaction:
+            return transaction.last_seen(count, now)
 
     def nodes_seen_since(self, when: datetime) -> list[tuple[Node, int]]:
         """Nodes that called since, with the serial number of their newest certificate."""
@@ -163,7 +188,9 @@ class Registry:
             if transaction.node(prefix) is None:
                 raise NotAllowedError(f"there is no node {prefix}")
             transaction.revoke(prefix, now)
-            return publication.refresh(transaction, self.authority, None, now)
+            published = publication.refresh(transaction, self.authority, None, now)
+        self._publication = published
+        return published
 
     # Upkeep
 

@@ -29,4 +29,4 @@ class RateLimit:
 
     def _level(self, key: Hashable, now: float) -> float:
         level, since = self._buckets.get(key, (self.burst, now))
-        return min(self.burst, level + (now - since) / self.interval_s)
+        return min(self.burst, level + max(now - since, 0) / self.interval_s)  # clocks may be set back

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from re6st_core.address import Endpoint
 from re6st_core.prefix import Prefix
 
-RECENT = timedelta(hours=1)
-"""Nodes call again well within this time; older ones are probably gone."""
-STORE_AGAIN = timedelta(minutes=10)
-STORE_CHANGED = timedelta(seconds=5)
-"""The database is written to at most this often per node, changed or not."""
+RECENT = timedelta(hours=3)
+"""A healthy node calls every 20 minutes, or 25 at most: who has missed seven calls is probably gone, while a
+registry that was away for two hours still knows everybody."""
+STORE_AGAIN = timedelta(minutes=5)
+"""One write per node in this time; a change may be written at once, if none was before it."""
+STORE_BURST = 3
+"""Changes that are written at once: a node that starts learns its endpoints in two or three steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Sighting:
     serial: int
     seen: datetime
     stored: datetime | None = None
-    """When the node was last written to the database; None: not since the process started."""
+    """When the node was last written to the database; None: never."""
     stored_endpoints: tuple[Endpoint, ...] = ()
     """With which endpoints."""
 
@@ -109,8 +111,7 @@ class Sightings:
 
 
 def worth_storing(known: Sighting | None, endpoints: tuple[Endpoint, ...], now: datetime) -> bool:
-    """Whether a call must be written to the database, or is nearly the same as what is there."""
+    """Whether a call says something that the database does not have."""
     if known is None or known.stored is None:
         return True
-    age = now - known.stored
-    return age >= STORE_AGAIN or (known.stored_endpoints != endpoints and age >= STORE_CHANGED)
+    return now - known.stored >= STORE_AGAIN or known.stored_endpoints != endpoints

@@ -13,12 +13,16 @@ from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity, load_certificate_untrusted, verify_node_certificate
 from re6st_core.json_wire import decode_json_untrusted
 from re6st_core.registry_wire import MAX_BODY
+from registry.domain.ratelimit import RateLimit
+from registry.errors import TooManyError
 from registry.publication import Publication
 from registry.service import Registry
 
 T = TypeVar("T")
 P = ParamSpec("P")
 BODY_TIMEOUT_S = 20
+CALLS, CALL_INTERVAL_S = 60, 2.0
+"""Requests of one member at once, then one after another; a node in trouble asks four times a minute."""
 
 
 class Context:
@@ -29,6 +33,7 @@ class Context:
         self.now = now
         # One thread: SQLite serialises writers anyway, and none of this must ever hold up the event loop.
         self._thread = ThreadPoolExecutor(1, "database")
+        self._calls = RateLimit(burst=CALLS, interval_s=CALL_INTERVAL_S)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the registry in its thread."""
@@ -37,13 +42,17 @@ class Context:
 
     async def published(self) -> Publication:
         """The newest signed documents, whoever made them."""
-        return await self.run(self.registry.published, self.now())
+        now = self.now()
+        fresh = self.registry.fresh(now)
+        return await self.run(self.registry.published, now) if fresh is None else fresh
 
     async def member(self, request: web.Request, *, expired: bool = False) -> Identity:
-        """Who is calling.  Raises HTTPUnauthorized, CertificateError; ``expired`` accepts ended certificates.
+        """Who is calling; ``expired`` accepts ended certificates.
 
         TLS has checked that the certificate is the CA's, and that the caller holds its key; dates are left
         to us, so that the answer says what is wrong.
+
+        Raises HTTPUnauthorized, CertificateError, TooManyError.
         """
         der = _peer_certificate(request)
         if der is None:
@@ -53,6 +62,10 @@ class Context:
         if expired and now > certificate.not_valid_after_utc:
             now = certificate.not_valid_after_utc
         identity = verify_node_certificate(certificate, self.registry.authority.certificate, now=now)
+        clock = asyncio.get_running_loop().time()
+        if wait_s := self._calls.wait_s(identity.prefix, clock):
+            raise TooManyError(f"too many requests of {identity.prefix}", wait_s)
+        self._calls.take(identity.prefix, clock)
         if (await self.published()).is_revoked(identity.serial):
             raise CertificateError(f"the certificate of {identity.prefix} is revoked")
         return identity

@@ -3,7 +3,7 @@
 import random
 from datetime import datetime
 
-from re6st_core.address import decode_endpoints_untrusted
+from re6st_core.address import Endpoint, decode_endpoints_untrusted
 from re6st_core.errors import WireError
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import BootstrapPeer
@@ -24,11 +24,8 @@ class Presence:
     def restore(self, nodes: list[tuple[Node, int]]) -> None:
         """Take up what the database knows, after a restart."""
         for node, serial in nodes:
-            try:
-                endpoints = decode_endpoints_untrusted(node.endpoints)
-            except WireError:
-                continue  # written by a version that allowed more
             if node.seen is not None:
+                endpoints = endpoints_of(node.endpoints)
                 self.sightings.put(Sighting(node.prefix, endpoints, serial, node.seen, node.seen, endpoints))
 
     def sample(
@@ -57,3 +54,22 @@ class Presence:
                     )
                     chosen[sighting.prefix] = peer
         return list(chosen.values())
+
+
+def fill(peers: list[BootstrapPeer], nodes: list[Node], count: int, *, caller: Prefix) -> list[BootstrapPeer]:
+    """``peers``, and those of ``nodes`` that are not among them, until there are ``count``."""
+    without = {caller, *(peer.prefix for peer in peers)}
+    more = [
+        BootstrapPeer(prefix=node.prefix, endpoints=endpoints_of(node.endpoints))
+        for node in nodes
+        if node.prefix not in without
+    ]
+    return (peers + more)[:count]
+
+
+def endpoints_of(stored: str) -> tuple[Endpoint, ...]:
+    """What the database has; nothing if it was written by a version that allowed more."""
+    try:
+        return decode_endpoints_untrusted(stored)
+    except WireError:
+        return ()

@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from math import ceil
 
 from aiohttp import web
 
@@ -57,5 +58,5 @@ def _known(exc: Exception, status: int, title: str) -> web.Response:
     if status >= 500:
         _log.error("%s", detail)
         detail = "nothing was changed; come again later"  # paths are nobody's business
-    headers = {"Retry-After": f"{exc.retry_s:.0f}"} if isinstance(exc, errors.TooManyError) else None
+    headers = {"Retry-After": str(ceil(exc.retry_s))} if isinstance(exc, errors.TooManyError) else None
     return problem(status, title, detail, headers)

@@ -148,10 +148,21 @@ class Transaction:
         query = _NODES.add_columns(newest.scalar_subquery().label("serial")).where(node.c.seen >= _unix(when))
         return [(_node(row), row["serial"]) for row in self._connection.execute(query).mappings()]
 
-    def see_node(self, prefix: Prefix, endpoints: str, now: datetime) -> None:
-        """Store where a node can be reached, and that it called."""
-        values = {"endpoints": endpoints, "seen": _unix(now)}
-        self._connection.execute(update(node).where(node.c.bits == prefix.bits).values(**values))
+    def last_seen(self, count: int, now: datetime) -> list[Node]:
+        """The nodes that called last, neither revoked nor expired; however long ago that was."""
+        of_node = select(certificate.c.serial).where(
+            certificate.c.bits == node.c.bits, certificate.c.revoked.is_not(None)
+        )
+        query = _NODES.where(node.c.seen.is_not(None), node.c.expires > _unix(now), ~of_node.exists())
+        rows = self._connection.execute(query.order_by(node.c.seen.desc()).limit(count))
+        return [_node(row) for row in rows.mappings()]
+
+    def see_node(self, prefix: Prefix, endpoints: str | None, now: datetime) -> str:
+        """Store that a node called, and where it can be reached if it said so; return where that is."""
+        values = {"seen": _unix(now)} | ({} if endpoints is None else {"endpoints": endpoints})
+        of_node = node.c.bits == prefix.bits
+        self._connection.execute(update(node).where(of_node).values(**values))
+        return self._connection.execute(select(node.c.endpoints).where(of_node)).scalar() or ""
 
     def expired_nodes(self, before: datetime) -> list[Prefix]:
         """Nodes whose last certificate ended before this time."""
@@ -192,12 +203,14 @@ class Transaction:
         return self._connection.execute(of_node.values(revoked=_unix(now))).rowcount
 
     def revoked(self, now: datetime) -> list[tuple[int, datetime, datetime]]:
-        """Serial number, time of revocation and expiry of all revoked certificates that live on."""
+        """Serial number, time of revocation and expiry of all revoked certificates that live on, in order."""
         query = select(certificate.c.serial, certificate.c.revoked, certificate.c.expires).where(
             certificate.c.revoked.is_not(None), certificate.c.expires > _unix(now)
         )
-        rows = self._connection.execute(query.order_by(certificate.c.serial))
-        return [(row.serial, _time(row.revoked), _time(row.expires)) for row in rows]
+        rows = self._connection.execute(
+            query
+        )  # sorted here: else SQLite walks all certificates in that order
+        return sorted((row.serial, _time(row.revoked), _time(row.expires)) for row in rows)
 
     # What is published
 

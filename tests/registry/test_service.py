@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from sqlalchemy import event
 
 from caucase_ca.authority import generate_key
 from re6st_core.identity import load_certificate_untrusted, verify_node_certificate
@@ -20,7 +21,7 @@ from re6st_core.registry_wire import EnrolRequest
 from registry.domain.joining import GRACE
 from registry.domain.records import Held
 from registry.errors import BadRequestError, NotAllowedError, RejectedError
-from registry.service import Registry
+from registry.service import FRESH, Registry
 from tests.helpers.registry import make, new_token, now, request_pem
 
 NOW = now()
@@ -108,14 +109,38 @@ def test_on_a_full_disk_what_is_published_stays_so(
     assert registry.published(published.due + timedelta(seconds=1)).crl_number == published.crl_number + 1
 
 
-def test_another_process_s_revocation_is_noticed_at_once(registry: Registry, tmp_path: Path) -> None:
+def test_another_process_s_revocation_is_noticed_within_a_second(registry: Registry, tmp_path: Path) -> None:
     held = enrol(registry)
     assert not registry.published(NOW).is_revoked(held.serial)
     other = make(tmp_path, address=registry.settings.hosts[0])
     other.revoke(held.prefix, NOW)
     other.database.close()
-    assert registry.published(NOW).is_revoked(held.serial)
+    assert registry.published(NOW + FRESH).is_revoked(held.serial)
     assert registry.nodes()[0].revoked
+
+
+def test_our_own_revocation_is_noticed_at_once(registry: Registry) -> None:
+    held = enrol(registry)
+    assert not registry.published(NOW).is_revoked(held.serial)
+    registry.revoke(held.prefix, NOW)
+    assert registry.published(NOW).is_revoked(held.serial)
+
+
+def test_what_is_published_is_read_once_a_second(registry: Registry) -> None:
+    queries: list[object] = []
+    event.listen(registry.database._engine, "before_cursor_execute", lambda *about: queries.append(about[2]))
+    for step in range(100):
+        registry.published(NOW + step * FRESH / 50)
+    assert len(queries) == 2
+    assert registry.fresh(NOW + 3 * FRESH) is None
+    assert registry.fresh(NOW) is None  # the clock was set back
+
+
+def test_an_old_list_is_not_fresh(registry: Registry) -> None:
+    published = registry.published(NOW)
+    registry.published(published.due - FRESH / 2)
+    assert registry.fresh(published.due - FRESH / 4)
+    assert registry.fresh(published.due) is None
 
 
 def test_a_prefix_is_free_again_long_after_its_last_certificate(registry: Registry) -> None:

@@ -12,7 +12,6 @@ from re6st_core.prefix import Prefix
 from registry.domain.sampling import (
     RECENT,
     STORE_AGAIN,
-    STORE_CHANGED,
     RandomSet,
     Sighting,
     Sightings,
@@ -94,9 +93,8 @@ def test_a_sample_does_not_walk_the_network() -> None:
     ("age", "endpoints", "stored"),
     [
         (timedelta(), HERE, False),
-        (STORE_CHANGED, HERE, False),
-        (STORE_CHANGED - timedelta(seconds=1), (), False),
-        (STORE_CHANGED, (), True),
+        (STORE_AGAIN - timedelta(seconds=1), HERE, False),
+        (timedelta(), (), True),
         (STORE_AGAIN, HERE, True),
     ],
 )
@@ -105,6 +103,13 @@ def test_the_database_is_written_only_for_news(
 ) -> None:
     known = Sighting(Prefix(16, 1), (), 1, NOW, NOW - age, HERE)
     assert worth_storing(known, endpoints, NOW) is stored
+
+
+def test_a_healthy_node_is_not_forgotten_though_two_of_its_calls_were_lost() -> None:
+    longest_pause = 1.25 * timedelta(seconds=1200)  # nodes ask every 20 minutes, give or take a quarter
+    known = Sightings()
+    known.put(sighting(1, 3 * longest_pause))
+    assert len(known.sample(1, without=set(), now=NOW, rng=random.Random(1))) == 1
 
 
 def test_a_new_node_is_news() -> None:

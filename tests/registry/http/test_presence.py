@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from re6st_core.address import format_endpoints
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import BootstrapPeer
 from registry.domain.records import Node
 from registry.domain.sampling import RECENT, Sighting
-from registry.http.presence import Presence
+from registry.http.presence import Presence, fill
 from registry.publication import Publication
 from tests.helpers.registry import make, now
 
@@ -81,5 +82,15 @@ def test_a_restart_takes_up_what_the_database_has(published: Publication) -> Non
     broken = member(2, NOW, "nonsense")
     old = member(3, NOW - 2 * RECENT - timedelta(1), "")
     made.restore([(known, 7), (broken, 8), (old, 9)])
-    peers = sample(made, published)
-    assert [(peer.prefix.value, str(peer.endpoints[0])) for peer in peers] == [(1, "192.0.2.1,1194,udp")]
+    peers = sorted(sample(made, published), key=lambda peer: peer.prefix.value)
+    assert [(peer.prefix.value, format_endpoints(peer.endpoints)) for peer in peers] == [
+        (1, "192.0.2.1,1194,udp"),
+        (2, ""),
+    ]
+
+
+def test_a_short_answer_is_filled_with_who_called_last_but_nobody_twice_nor_the_caller() -> None:
+    peers = [BootstrapPeer(prefix=Prefix(16, 1))]
+    nodes = [member(number, NOW - timedelta(days=9), "") for number in (0, 1, 2, 3, 4)]
+    filled = fill(peers, nodes, 3, caller=CALLER)
+    assert [peer.prefix.value for peer in filled] == [1, 2, 3]

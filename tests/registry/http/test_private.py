@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from caucase_ca.authority import generate_key
-from re6st_core.address import decode_endpoints_untrusted
+from re6st_core.address import decode_endpoints_untrusted, format_endpoints
 from re6st_core.identity import prefix_of_certificate
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import EnrolRequest
+from registry import app
 from registry.client import RegistryClient
-from registry.domain.sampling import STORE_CHANGED
+from registry.domain.ratelimit import RateLimit
+from registry.domain.sampling import RECENT, STORE_AGAIN, STORE_BURST
 from registry.errors import RefusedError
+from registry.http import private
+from registry.http.context import CALL_INTERVAL_S, CALLS
 from tests.helpers.registry import Served, new_token, now, request_pem, served
 
 HERE = decode_endpoints_untrusted("192.0.2.1,1194,udp;2001:db8::1,1194,tcp6,FR")
@@ -124,12 +129,137 @@ async def test_the_database_is_not_written_at_every_call(tmp_path: Path) -> None
         seen = "SELECT endpoints, seen FROM node"
         await node.client.bootstrap(HERE)
         first = stored(registry, seen)
-        later = STORE_CHANGED / 2
-        await node.client.bootstrap()
+        later = STORE_AGAIN - timedelta(seconds=1)
+        await node.client.bootstrap(HERE)
+        await node.client.parameters()
         assert stored(registry, seen) == first
-        later = STORE_CHANGED
-        await node.client.bootstrap()
-        assert stored(registry, seen) == [("", int((start + later).timestamp()))]
+        later = STORE_AGAIN
+        await node.client.parameters()
+        assert stored(registry, seen) == [(format_endpoints(HERE), int((start + later).timestamp()))]
+
+
+async def test_new_endpoints_are_written_at_once_but_not_again_and_again(tmp_path: Path) -> None:
+    async with served(tmp_path) as registry, registry.node() as node:
+        start, later = now(), timedelta()
+        registry.server._context.now = lambda: start + later
+        for number in range(STORE_BURST + 3):
+            here = decode_endpoints_untrusted(f"192.0.2.{number + 1},1194,udp")
+            await node.client.bootstrap(here)
+            last = min(number + 1, STORE_BURST)
+            assert stored(registry, "SELECT endpoints FROM node") == [(f"192.0.2.{last},1194,udp",)]
+        later = STORE_AGAIN
+        await node.client.parameters()
+        assert stored(registry, "SELECT endpoints FROM node") == [(format_endpoints(here),)]
+
+
+async def restarted(registry: Served, later: timedelta) -> Served:
+    """The registry of another process on the same directory, some time later."""
+    await registry.server.close()
+    again = app.open_registry(registry.directory)
+    server = app.Server(registry.directory, again)
+    start = now()
+    server._context.now = lambda: start + later
+    await server.start((again.settings.hosts[0],))
+    return Served(registry.directory, again, server)
+
+
+@pytest.mark.parametrize("later", [timedelta(hours=2), RECENT + timedelta(hours=1), timedelta(days=30)])
+async def test_a_newcomer_finds_peers_after_a_restart(tmp_path: Path, later: timedelta) -> None:
+    async with served(tmp_path) as first, first.node() as one, first.node() as two, first.node() as bad:
+        for node in (one, two, bad):
+            await node.client.bootstrap(HERE)
+        first.registry.revoke(bad.prefix, now())
+        registry = await restarted(first, later)
+        async with registry.node() as newcomer:
+            peers = (await newcomer.client.bootstrap()).peers
+            assert {(peer.prefix, peer.endpoints) for peer in peers} == {
+                (one.prefix, HERE),
+                (two.prefix, HERE),
+            }
+        await registry.server.close()
+
+
+@pytest.mark.parametrize("call", ["parameters", "renew", "relay"])
+async def test_every_call_of_a_member_says_that_it_lives(tmp_path: Path, call: str) -> None:
+    async with served(tmp_path) as registry, registry.node() as node:
+        start, later = now(), timedelta()
+        registry.server._context.now = lambda: start + later
+        await node.client.bootstrap(HERE)
+        later = 2 * RECENT
+        if call == "parameters":
+            await node.client.parameters()
+        elif call == "renew":
+            await node.client.renew(request_pem(node.key))
+        else:
+            async with node.client.relay():
+                pass
+        assert stored(registry, "SELECT seen FROM node") == [(int((start + later).timestamp()),)]
+        known = registry.server._presence.sightings.get(node.prefix)
+        assert known is not None
+        assert (known.seen, known.endpoints) == (start + later, HERE)
+
+
+async def test_a_call_without_endpoints_keeps_those_that_another_process_stored(tmp_path: Path) -> None:
+    async with served(tmp_path) as first, first.node() as node:
+        await node.client.bootstrap(HERE)
+        registry = await restarted(first, timedelta(days=1))
+        await node.client.parameters()
+        assert stored(registry, "SELECT endpoints FROM node") == [(format_endpoints(HERE),)]
+        known = registry.server._presence.sightings.get(node.prefix)
+        assert known is not None
+        assert known.endpoints == HERE
+        await registry.server.close()
+
+
+async def test_a_member_that_never_stops_asking_is_slowed_down_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as registry, registry.node() as eager, registry.node() as other:
+        registry.server._context._calls.burst = 20
+        mine = eager.client
+        calls: list[Callable[[], Awaitable[object]]] = [
+            mine.parameters,
+            mine.bootstrap,
+            lambda: mine.renew(request_pem(eager.key)),
+        ]
+        statuses = []
+        for number in range(30):
+            try:
+                await calls[number % 3]()
+                statuses.append(200)
+            except RefusedError as exc:
+                statuses.append(exc.status)
+        assert 429 not in statuses[:20]
+        assert set(statuses[21:]) == {429}  # the slow machine that runs this may have earned one call
+        with pytest.raises(RefusedError, match="429"):
+            await eager.client.relay().__aenter__()
+        await other.client.parameters()
+
+
+async def test_a_healthy_node_s_calls_are_never_refused() -> None:
+    limit = RateLimit(burst=CALLS, interval_s=CALL_INTERVAL_S)
+    clock = 0.0
+    for _ in range(500):  # starts anew every ten seconds, with parameters, bootstrap thrice, and the relay
+        for _ in range(5):
+            assert limit.wait_s("node", clock) == 0
+            limit.take("node", clock)
+        clock += 10
+
+
+async def test_anonymous_joining_is_limited_for_all_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = (f"2001:db8:{number:x}::/64" for number in range(99))
+    monkeypatch.setattr(private, "caller_network", lambda _request: next(networks))
+    monkeypatch.setattr(private, "ANONYMOUS_ALL", 5)
+    async with served(tmp_path, anonymous=24) as registry:
+        token = new_token(registry.registry)
+        async with RegistryClient(registry.url, registry.ca) as client:
+            for _ in range(5):
+                await client.enrol(EnrolRequest(csr=request_pem(generate_key())))
+            with pytest.raises(RefusedError, match=r"429.*everywhere"):
+                await client.enrol(EnrolRequest(csr=request_pem(generate_key())))
+            await client.enrol(EnrolRequest(csr=request_pem(generate_key()), token=token))
 
 
 async def test_more_endpoints_than_any_host_has_are_refused(tmp_path: Path) -> None:
