@@ -32,7 +32,7 @@ from re6st_core.registry_wire import (
     RELAY,
     RENEW,
 )
-from registry.http import private
+from registry.http import context, private
 from tests.helpers.registry import PORT, JoinedNode, Served, request_for, request_pem, served
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Door:
     def address(self) -> str:
         return self.registry.registry.settings.hosts[0]
 
-    async def send(self, data: bytes, *, tls: bool) -> bytes:
+    async def send(self, data: bytes, *, tls: bool, patience_s: float = 0.05) -> bytes:
         """Raw bytes; everything that comes back until the server closes, or is silent."""
         context: ssl.SSLContext | None = None
         if tls:
@@ -86,9 +86,7 @@ class Door:
         reader, writer = await asyncio.open_connection(self.address, PORT + tls, ssl=context)
         try:
             writer.write(data)
-            if not tls:
-                writer.write_eof()
-            return await asyncio.wait_for(reader.read(100_000), 0.05)
+            return await asyncio.wait_for(reader.read(100_000), patience_s)
         except (TimeoutError, ConnectionError):
             return b""
         finally:
@@ -106,14 +104,15 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             yield registry, node
 
     loop = asyncio.new_event_loop()
-    context = opened()
-    with pytest.MonkeyPatch.context() as patch:  # refused tokens must not end the questions
-        patch.setattr(private, "REFUSALS", 10**9)
-        registry, node = loop.run_until_complete(context.__aenter__())
+    opening = opened()
+    with pytest.MonkeyPatch.context() as patch:  # refusals must not end the questions
+        for module, limit in ((private, "REFUSALS"), (private, "ANONYMOUS"), (context, "CALLS")):
+            patch.setattr(module, limit, 10**9)
+        registry, node = loop.run_until_complete(opening.__aenter__())
     door = Door(loop, registry, node)
     yield door
     door.wait(door.alive())
-    loop.run_until_complete(context.__aexit__(None, None, None))
+    loop.run_until_complete(opening.__aexit__(None, None, None))
     loop.close()
 
 
@@ -195,14 +194,24 @@ def test_any_frames_on_the_relay(door: Door, frames: list[bytes | str]) -> None:
     door.wait(run())
 
 
+UPGRADE = (
+    f"GET {RELAY} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+).encode()
+
+
 @given(st.binary(min_size=1, max_size=100))
 def test_any_bytes_after_the_upgrade(door: Door, data: bytes) -> None:
-    upgrade = (
-        f"GET {RELAY} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    answer = door.wait(door.send(upgrade.encode() + data, tls=True))
+    answer = door.wait(door.send(UPGRADE + data, tls=True))
     assert answer == b"" or answer.startswith(b"HTTP/1.1 101")
+
+
+def test_raw_bytes_reach_the_handlers(door: Door) -> None:
+    """Else the tests above could not fail."""
+    assert door.wait(door.send(UPGRADE, tls=True, patience_s=5)).startswith(b"HTTP/1.1 101")
+    for tls, status in ((False, 200), (True, 404)):
+        answer = door.wait(door.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", tls=tls, patience_s=5))
+        assert answer.startswith(b"HTTP/1.1 %d" % status)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))

@@ -35,22 +35,26 @@ async def closed(address: tuple[str, int], *sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(*address)
     for data in sent:
         writer.write(data)
+    received = b""
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        async with asyncio.timeout(5):
+            while data := await reader.read(65536):
+                received += data
     except ConnectionResetError:
-        return b""
+        pass  # cut, which is one way to close
     finally:
         writer.close()
+    return received
 
 
 async def test_silence_half_a_header_and_a_second_one_are_cut() -> None:
     release = asyncio.Event()
     release.set()
-    async with guarded(Guard(idle_s=0.1), release) as address:
+    async with guarded(Guard(idle_s=0.3), release) as address:
         assert await closed(address) == b""
         assert await closed(address, b"GET / HTTP/1.1\r\nHost: x\r\n") == b""
         answered = await closed(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHos")
-        assert answered.count(b"done") <= 1
+        assert answered.count(b"done") == 1
 
 
 async def test_a_request_under_way_is_left_alone() -> None:
