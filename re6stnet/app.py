@@ -221,6 +221,7 @@ class Daemon:
         stack.push_async_callback(babeld.stop)
         await babeld.start()
         await server.join(babeld, lambda: tunnels.interface)
+        registrar.enforce = lambda newest: server.set_revoked(newest.revoked)
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)
         node = Node(

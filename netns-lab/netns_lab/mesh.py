@@ -138,6 +138,12 @@ class Mesh:
         self.addresses[node] = address
         return address
 
+    async def revoke(self, node: str) -> None:
+        """Revoke the certificate of a node."""
+        members = json.loads(await self._registry_command("node", "list", "--json"))
+        (cn,) = (m["prefix"] for m in members if m["address"] == str(self.addresses[node]))
+        await self._registry_command("node", "revoke", cn)
+
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""
         self._start_daemon(node, self.daemon_command(node), cwd=self._directory(node, "etc"))

@@ -56,6 +56,8 @@ class Registrar:
         self._own_addresses = own_addresses
         self._rng = rng
         self._post = post
+        self.enforce: Callable[[NetworkParameters], Awaitable[None]] = _nothing
+        """What else must follow the parameters besides the engine."""
         self.endpoints: tuple[Endpoint, ...] = self._endpoints_at(announced)
         self.parameters: NetworkParameters | None = None
         self.last_error = ""
@@ -88,6 +90,7 @@ class Registrar:
             self.parameters = parameters
             self._store.save_value(_CACHED, encode_json(signed))
             self._post(ParametersChanged(parameters))
+            await self.enforce(parameters)
         return self.parameters
 
     async def bootstrap(self) -> None:
@@ -130,3 +133,7 @@ class Registrar:
             for address in addresses
             for protocol in (Protocol.UDP, Protocol.TCP)
         )
+
+
+async def _nothing(_parameters: NetworkParameters) -> None:
+    """Before the node is put together nothing follows."""

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.netparams import NetworkParameters
@@ -207,7 +208,7 @@ class Mesh:
         ends = self._both_hold(nonce)
         if len(ends) == 2:
             for node in ends:
-                self.at(DELAY_S, lambda node=node: self._hear(node, nonce))  # type: ignore[misc]
+                self.at(DELAY_S, partial(self._hear, node, nonce))
 
     def _hear(self, node: SimNode, nonce: str) -> None:
         if len(self._both_hold(nonce)) == 2:
@@ -217,7 +218,7 @@ class Mesh:
     def _silence(self, nonce: str, but: SimNode) -> None:
         for node in self._both_hold(nonce):
             if node is not but:
-                self.at(3.0, lambda node=node: self.post(node, NeighbourChanged(nonce, False)))  # type: ignore[misc]
+                self.at(3.0, partial(self.post, node, NeighbourChanged(nonce, False)))
 
     def _links(self, prefix: Prefix) -> list[tuple[str, Prefix]]:
         node = self.nodes[prefix]
@@ -258,7 +259,7 @@ class Mesh:
             node.routes = routes
             if changes:
                 event = RoutesChanged(tuple(changes))
-                self.at(0.0, lambda node=node, event=event: self.post(node, event))  # type: ignore[misc]
+                self.at(0.0, partial(self.post, node, event))
 
 
 def transports(mesh: Mesh, node: SimNode) -> set[str]:

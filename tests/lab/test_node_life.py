@@ -153,7 +153,7 @@ async def test_a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_o
     assert (await mesh.status("a"))["daemon"]["babeld"]
 
 
-# What arrives on net0 must be for 1194.  UDP stays untracked: else an answer to a tunnel's own port would pass as
+# What arrives on net0 must be for 1194.  UDP is not tracked: else an answer to a tunnel's port would pass as
 # "established".
 ONLY_1194 = """
 table inet filter {
@@ -187,3 +187,16 @@ async def test_one_open_port_is_enough(mesh: Mesh) -> None:
     await everybody_answers(mesh)
     kinds = {t.transport for node in mesh.nodes for t in await mesh.tunnels(node) if t.active}
     assert kinds == {"wireguard"}
+
+
+async def test_a_revoked_node_loses_its_tunnels_once_its_peers_have_the_new_parameters(mesh: Mesh) -> None:
+    for node in mesh.nodes:
+        mesh.start(node)
+    await everybody_answers(mesh)
+    await mesh.revoke("b")
+    for node in ("a", "c"):  # a restart fetches what a refresh within the hour would
+        mesh.stop(node, signal.SIGKILL)
+        mesh.start(node)
+    for node in ("a", "c"):
+        await until(mesh, node, lambda s: peer_of(mesh, "b") not in {t["peer"] for t in s["tunnels"]})
+        await until(mesh, node, lambda s: any(t["state"] == "active" for t in s["tunnels"]))
