@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from babel_ctl._native._reader import ffi, lib
 from babel_ctl.config import InterfaceParameters, check_name
-from babel_ctl.errors import RouterError
+from babel_ctl.errors import NoAnswerError, RouterError
 from babel_ctl.messages import (
     RECORD,
     BabelState,
@@ -38,6 +38,8 @@ from babel_ctl.messages import (
 
 MAX_ENTRIES: Final = 1_000_000
 """Bound of all tables together; far above any mesh, and 250 MB of memory if a mad babeld fills it."""
+COMMAND_TIMEOUT_S: Final = 5.0
+"""babeld answers a command within its next turn; one that takes so long is stopped or stuck."""
 _R = TypeVar("_R", bound=Record)
 _Sequence = Records[_R]
 
@@ -45,14 +47,17 @@ _Sequence = Records[_R]
 class BabelClient:
     """Connection to one babeld; survives its restarts.  To be used by one event loop, deltas by one task."""
 
-    def __init__(self, path: Path, *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self, path: Path, *, max_entries: int = MAX_ENTRIES, command_timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> None:
         self.path = path
+        self._command_timeout_s = command_timeout_s
         self._reader: Any = lib.reader_new(max_entries)
         if self._reader == ffi.NULL:
             raise MemoryError
         self._event_fd = -1
         self._changed = asyncio.Event()
-        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._answers: dict[int, asyncio.Future[None]] = {}  # until answered, waited for or not
         self._next_tag = 0
         self._cache: dict[Kind, tuple[int, bytes]] = {}
         self._best: tuple[int, BestRoutes] = (-1, BestRoutes())
@@ -97,7 +102,7 @@ class BabelClient:
             os.close(self._event_fd)
         for future in self._answers.values():
             if not future.done():
-                future.set_exception(RouterError("connection to babeld closed"))
+                _fail(future, "connection to babeld closed")
         self._answers.clear()
         self._changed.set()
 
@@ -134,7 +139,7 @@ class BabelClient:
                 words = {lib.ANSWER_NO: "refuses", lib.ANSWER_BAD: "does not understand"}
                 text = words.get(answer.status, "went away before answering")
                 message = ffi.string(answer.message).decode("ascii", "replace")
-                future.set_exception(RouterError(f"babeld {text}{': ' if message else ''}{message}"))
+                _fail(future, f"babeld {text}{': ' if message else ''}{message}")
         self._changed.set()
         for listener in self._listeners:
             listener()
@@ -229,7 +234,11 @@ class BabelClient:
         return self._best[1]
 
     async def command(self, line: str) -> None:
-        """Send one line of configuration; return when babeld said ok, raise RouterError otherwise."""
+        """Send one line of configuration; return when babeld said ok, raise RouterError otherwise.
+
+        NoAnswerError when that takes longer than ``command_timeout_s``; babeld executes the command if
+        it ever goes on, and ``wait_answered`` waits for that.
+        """
         if self._reader is None:
             raise RouterError("connection to babeld closed")
         if "\n" in line or "\0" in line:
@@ -239,12 +248,18 @@ class BabelClient:
         if lib.reader_command(self._reader, line.encode(), tag) != 0:
             raise RouterError(f"not connected to babeld, or too many commands: {line!r}")
         future = self._answers[tag] = asyncio.get_running_loop().create_future()
+        await asyncio.wait((future,), timeout=self._command_timeout_s)
+        if not future.done():
+            raise NoAnswerError(f"babeld did not answer within {self._command_timeout_s:g} s ({line!r})")
         try:
-            await future
+            future.result()
         except RouterError as exc:
             raise RouterError(f"{exc} ({line!r})") from exc
-        finally:
-            self._answers.pop(tag, None)
+
+    async def wait_answered(self) -> None:
+        """Wait until every command sent so far is answered, ok or not, or its connection has ended."""
+        if self._answers:
+            await asyncio.wait(list(self._answers.values()))
 
     async def add_interface(self, name: str, parameters: InterfaceParameters) -> None:
         """Let babeld speak on an interface, which need not exist yet.
@@ -257,3 +272,8 @@ class BabelClient:
     async def flush_interface(self, name: str) -> None:
         """Make babeld forget an interface and its routes at once; RouterError when it has no such one."""
         await self.command(f"flush interface {check_name(name)}")
+
+
+def _fail(future: asyncio.Future[None], text: str) -> None:
+    future.set_exception(RouterError(text))
+    future.exception()  # looked at: after a time-out nobody else does

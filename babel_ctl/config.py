@@ -1,14 +1,21 @@
 """Build babeld's arguments and configuration statements.  Pure: no I/O.
 
 babeld takes filters only at start, so everything that filters is here; interfaces may follow at run time,
-with the same ``InterfaceParameters``.  Rules as re6st has them (specs/re6st-protocol.md §7.1), first match
-wins:
+with the same ``InterfaceParameters``.  What is announced follows re6st's rules (specs/re6st-protocol.md
+§7.1); what is accepted is ours.  First match wins:
 
     redistribute proto 42 deny          what babeld itself left in the kernel is never announced
     redistribute local deny             nor any address
     redistribute ip SUBNET eq LEN       the node's own prefix is
     redistribute deny                   and nothing else
+    in ip NETWORK ge LEN src-ip ::/0 src-eq 0 allow
+                                        a neighbour may announce prefixes of the network, for any source,
+    in deny                             and nothing else: it may be any member, and we forward to the Internet
     install pref-src ADDRESS            packets to the mesh leave with the overlay address
+
+So no member can take the default route, a host of the Internet, or IPv4 from another.  A node that wants a
+default route over the mesh (re6st's ``--gateway``: ``::/0``, from the network) needs one more
+``in ... allow`` before ``in deny``; ``KernelRoutes`` calls such a route ours already.
 """
 
 from __future__ import annotations
@@ -119,7 +126,7 @@ class BabeldConfig:
     hello_interval_s: float = 4.0
     interfaces: tuple[tuple[str, InterfaceParameters], ...] = ()
     router_id: str | None = None
-    statements: tuple[str, ...] = ()  # the operator's, after ours
+    statements: tuple[str, ...] = ()  # the operator's; after ours, so that they cannot undo a filter
     port: int = 6696
     group: IPv6Address = field(default=IPv6Address("ff02::1:6"))
     program: str = "babeld"
@@ -148,6 +155,8 @@ class BabeldConfig:
             "redistribute local deny",
             f"redistribute ip {self.subnet} eq {self.subnet.prefixlen}",
             "redistribute deny",
+            f"in ip {self.network} ge {self.network.prefixlen} src-ip ::/0 src-eq 0 allow",
+            "in deny",
             f"install pref-src {self.address}",
             *self.statements,
         ]

@@ -9,13 +9,14 @@ babeld's routes, which are better, take over.  babeld's own unreachable routes h
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDecodeError, NetlinkError
 
 from babel_ctl.config import RTPROT_BABEL
 from babel_ctl.errors import RouterError
@@ -145,8 +146,21 @@ def _to_netlink(route: KernelRoute) -> dict[str, Any]:
     return words
 
 
+@asynccontextmanager
+async def _netlink(*, strict: bool = False) -> AsyncIterator[AsyncIPRoute]:
+    """Open a netlink socket; what fails within, opening included, is RouterError.
+
+    pyroute2's own error is a bare Exception, neither an OSError nor anything else that callers look for.
+    """
+    try:
+        async with AsyncIPRoute(strict_check=strict) as netlink:
+            yield netlink
+    except (NetlinkError, NetlinkDecodeError, OSError) as exc:
+        raise RouterError(f"netlink: {exc}") from exc
+
+
 class KernelRoutes:
-    """babeld's routes of one network in the kernel, through netlink.
+    """babeld's routes of one network in the kernel, through netlink.  Every method raises RouterError only.
 
     Routes whose prefix and source prefix are both outside the network belong to another babeld and are left
     alone.
@@ -161,7 +175,7 @@ class KernelRoutes:
 
     async def routes(self) -> list[KernelRoute]:
         """Return all babel routes of the network, leftovers included."""
-        async with AsyncIPRoute(strict_check=True) as netlink:
+        async with _netlink(strict=True) as netlink:
             dump = await netlink.route("dump", family=socket.AF_INET6, proto=RTPROT_BABEL)
             routes = [_from_netlink(m) async for m in dump if m["proto"] == RTPROT_BABEL]
         return [route for route in routes if self._is_ours(route)]
@@ -172,7 +186,7 @@ class KernelRoutes:
         Called when no babeld of the network runs.  Unreachable routes of the dead one are removed.
         """
         routes = await self.routes()
-        async with AsyncIPRoute() as netlink:
+        async with _netlink() as netlink:
             for route in routes:
                 if route.is_leftover:
                     continue
@@ -183,14 +197,14 @@ class KernelRoutes:
 
     async def delete(self, routes: Iterable[KernelRoute]) -> None:
         """Delete these routes; those already gone are no error."""
-        async with AsyncIPRoute() as netlink:
+        async with _netlink() as netlink:
             for route in routes:
                 await self._try(netlink, "del", route)
 
     async def repair(self, differences: Differences) -> None:
         """Add what is missing, then delete what is too much."""
         surplus = set(differences.surplus)
-        async with AsyncIPRoute() as netlink:
+        async with _netlink() as netlink:
             for (prefix, source), (via, interface) in differences.missing:
                 try:
                     oif = socket.if_nametoindex(interface)

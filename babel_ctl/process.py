@@ -11,6 +11,8 @@ import asyncio
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,3 +181,15 @@ class DetachedProcess:
             self._ended.cancel()
         os.close(self._pidfd)
         self._pidfd = -1
+
+
+def listener(path: Path) -> DetachedProcess | None:
+    """Return the process that listens on a UNIX socket, None when nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return None
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    ident = identify(struct.unpack("3i", credentials)[0])
+    return DetachedProcess.adopt(ident) if ident else None

@@ -1,16 +1,11 @@
 """Keep babeld running, and the kernel's routes right, whoever dies: babeld, this daemon, or both.
 
-    start: adopt the babeld that lives with our configuration, else
-           +-> unlink the socket -> demote the kernel's routes -> start babeld -> first dump --> RUNNING
-           |        (a dead babeld leaves both: with the first the next one refuses to start, with the second
-           its |         own additions fail unnoticed)                                                   | |
-           v |   settle: wait for convergence -> delete the leftovers -> compare kernel and babeld -> repair
-           +--- back-off <---- babeld died: logged <-----------------------------------------------+
-
-Convergence: every destination that has a leftover has a live route again, or the installed routes have not
-changed for ``QUIET_HELLOS`` hello intervals.  A neighbour is usable after two hellos and then answers our
-request for its routes at once, so a longer silence means that what is still missing is gone.  In any case it
-ends after ``MAX_HELLOS`` intervals.
+start: adopt the babeld that lives with our configuration, else
+       +-> unlink the socket -> demote the kernel's routes -> start babeld -> first dump --> RUNNING
+       |        (a dead babeld leaves both: with the first the next one refuses to start, with the second
+       its |         own additions fail unnoticed)                                                   | |
+       v |   settle: wait for convergence -> delete the leftovers -> compare kernel and babeld -> repair
+       +--- back-off <---- babeld died: logged <-----------------------------------------------+
 """
 
 from __future__ import annotations
@@ -20,30 +15,28 @@ import contextlib
 import logging
 import secrets
 import signal
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from babel_ctl import babeld_state
 from babel_ctl.babeld_state import BabeldState
-from babel_ctl.client import BabelClient
+from babel_ctl.client import COMMAND_TIMEOUT_S, BabelClient
 from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
-from babel_ctl.errors import RouterError
-from babel_ctl.kernel import Destination, Differences, KernelRoute, KernelRoutes, compare, expected
-from babel_ctl.process import DetachedProcess, identify
+from babel_ctl.errors import NoAnswerError, RouterError
+from babel_ctl.kernel import Differences, KernelRoute, KernelRoutes
+from babel_ctl.process import DetachedProcess, listener
+from babel_ctl.settling import Settler
 from re6st_core.errors import ConfigError, Re6stError
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 10.0
-QUIET_HELLOS: Final = 4
-MAX_HELLOS: Final = 30
+SILENT_S: Final = 10.0
+"""A babeld that leaves a command without an answer for so long is broken (stopped, say) and replaced."""
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_LAST_S: Final = 60.0
 STABLE_S: Final = 60.0
@@ -72,9 +65,16 @@ class BabeldSupervisor:
     """One babeld and its client; to be used by one event loop."""
 
     def __init__(
-        self, config: BabeldConfig, *, on_event: Callable[[SupervisorEvent], None] = lambda event: None
+        self,
+        config: BabeldConfig,
+        *,
+        on_event: Callable[[SupervisorEvent], None] = lambda event: None,
+        command_timeout_s: float = COMMAND_TIMEOUT_S,
+        silent_s: float = SILENT_S,
     ) -> None:
         self._config = config
+        self._command_timeout_s = command_timeout_s
+        self._silent_s = silent_s
         self._on_event = on_event
         self._kernel = KernelRoutes(config.network, config.address)
         self._state_path = config.state_file.with_name(config.state_file.name + ".json")
@@ -84,7 +84,9 @@ class BabeldSupervisor:
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settler: Settler | None = None
         self._settling: asyncio.Task[None] | None = None
+        self._doubting: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()  # one start, restart or interface command at a time
 
     @property
@@ -110,8 +112,14 @@ class BabeldSupervisor:
             stored or BabeldState(router_id="", seqno=secrets.randbelow(1 << 16)),
             router_id=router_id or babeld_state.new_router_id(secrets.token_bytes(8)),
         )
-        self._client = BabelClient(self._config.control_socket)
+        self._client = BabelClient(self._config.control_socket, command_timeout_s=self._command_timeout_s)
         self._client.add_listener(self._changed.set)
+        self._settler = Settler(
+            self._kernel,
+            self._client,
+            hello_interval_s=self._config.hello_interval_s,
+            on_repair=lambda text: self._tell(Event.REPAIRED, text, logging.WARNING),
+        )
         try:
             self._client.start()
             if await self._adopt():
@@ -130,7 +138,8 @@ class BabeldSupervisor:
     async def add_interface(self, name: str, parameters: InterfaceParameters) -> None:
         """Let babeld speak on an interface, now and after every restart; new parameters replace the old.
 
-        Raises RouterError when babeld refuses, ConfigError on a malformed name.
+        Raises RouterError when babeld refuses or does not answer (NoAnswerError: one that stays silent is
+        replaced, and its successor is told), ConfigError on a malformed name.
         """
         parameters.statement(name)
         async with self._lock:
@@ -143,7 +152,10 @@ class BabeldSupervisor:
                 await self._command(lambda: self.client.add_interface(name, parameters))
 
     async def flush_interface(self, name: str) -> None:
-        """Make babeld forget an interface, now and after every restart; one it does not have is no error."""
+        """Make babeld forget an interface, now and after every restart; one it does not have is no error.
+
+        Raises RouterError as ``add_interface`` does.
+        """
         async with self._lock:
             self._save(interfaces={k: v for k, v in self._state.interfaces.items() if k != name})
             if any(interface.name == name for interface in self.client.interfaces()):
@@ -155,9 +167,26 @@ class BabeldSupervisor:
             return
         try:
             await command()
+        except NoAnswerError:
+            if self._doubting is None or self._doubting.done():
+                assert self._process
+                self._doubting = self._spawn_task(self._end_unless_it_answers(self._process))
+            raise
         except RouterError:
             if self.client.state.connected:
                 raise
+
+    async def _end_unless_it_answers(self, process: DetachedProcess) -> None:
+        """Kill a babeld that is silent for too long; ``_watch`` starts the next one.
+
+        Not under the lock: whoever has something to tell babeld meanwhile gets an error in time.
+        """
+        try:
+            async with asyncio.timeout(self._silent_s - self._command_timeout_s):
+                await self.client.wait_answered()
+        except TimeoutError:
+            log.error("babeld %d answers no command for %g s and is killed", process.pid, self._silent_s)
+            process.send_signal(signal.SIGKILL)
 
     async def wait_settled(self) -> None:
         """Wait until the kernel's routes are babeld's and nothing else."""
@@ -320,79 +349,33 @@ class BabeldSupervisor:
                     break
                 except (Re6stError, OSError) as exc:
                     log.error("babeld does not start: %s", exc)
+                except Exception:
+                    log.exception("babeld does not start")  # a mistake of ours must not end the supervision
 
     def _start_settling(self, leftovers: list[KernelRoute]) -> None:
         self._settling = self._spawn_task(self._settle(leftovers))
 
     async def _settle(self, leftovers: list[KernelRoute]) -> None:
-        try:
-            if leftovers:
-                await self._converge({route.destination for route in leftovers})
-            await self.audit()
-            await self._kernel.delete(leftovers)
-        except (Re6stError, OSError) as exc:
-            log.error("kernel routes: %s", exc)
-            return
+        assert self._settler
+        await self._settler.settle(leftovers)
         self._tell(Event.SETTLED, f"routes settled, {len(leftovers)} leftovers deleted")
         self._settled.set()
-
-    async def _converge(self, waiting_for: set[Destination]) -> None:
-        """Wait until the live routes cover these destinations, or nothing has changed for long enough."""
-        loop = asyncio.get_running_loop()
-        hello_s = self._config.hello_interval_s
-        end = loop.time() + MAX_HELLOS * hello_s
-        quiet_end = loop.time() + QUIET_HELLOS * hello_s
-        installed = expected(self.client.routes())
-        while True:
-            self._changed.clear()
-            now_installed = expected(self.client.routes())
-            if waiting_for <= now_installed.keys():
-                live = {route.destination for route in await self._kernel.routes() if not route.is_leftover}
-                if waiting_for <= live:
-                    return
-            if now_installed != installed:
-                installed = now_installed
-                quiet_end = loop.time() + QUIET_HELLOS * hello_s
-            try:
-                async with asyncio.timeout_at(min(end, quiet_end)):
-                    await self._changed.wait()
-            except TimeoutError:
-                return
 
     async def audit(self) -> Differences:
         """Compare the kernel with babeld's table and repair what differs; return what was repaired.
 
-        What babeld is changing right now also differs for a moment: only what is seen twice counts.
+        Raises RouterError.
         """
-        found = await self._differences()
-        if found:
-            await asyncio.sleep(min(1.0, self._config.hello_interval_s))
-            found &= await self._differences()
-        if found and self.client.state.connected:
-            await self._kernel.repair(found)
-            text = f"{len(found.missing)} routes added to the kernel, {len(found.surplus)} deleted"
-            self._tell(Event.REPAIRED, text, logging.WARNING)
-        return found
-
-    async def _differences(self) -> Differences:
-        kernel = await self._kernel.routes()
-        return compare(kernel, expected(self.client.routes()), dict(socket.if_nameindex()))
+        if self._settler is None:
+            raise RouterError("babeld is not started")
+        return await self._settler.audit()
 
     def _tell(self, event: Event, text: str, level: int = logging.INFO) -> None:
         log.log(level, "%s", text)
-        self._on_event(SupervisorEvent(event, text))
-
-
-def listener(path: Path) -> DetachedProcess | None:
-    """Return the process that listens on a UNIX socket, None when nobody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
-            probe.connect(str(path))
-        except OSError:
-            return None
-        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    ident = identify(struct.unpack("3i", credentials)[0])
-    return DetachedProcess.adopt(ident) if ident else None
+            self._on_event(SupervisorEvent(event, text))
+        except Exception:
+            log.exception("a listener failed on %s", event)  # babeld is kept running all the same
 
 
 def _status(status: int | None) -> str:

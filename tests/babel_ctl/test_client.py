@@ -17,7 +17,7 @@ import pytest
 from babel_ctl.client import BabelClient
 from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
 from babel_ctl.connection import Connection, pack
-from babel_ctl.errors import RouterError
+from babel_ctl.errors import NoAnswerError, RouterError
 from babel_ctl.messages import BestRoutes, Kind, Records
 from babel_ctl.process import DetachedProcess
 from babel_ctl.testing import FakeBabeld, route_lines
@@ -191,6 +191,32 @@ async def test_a_killed_babeld_empties_the_tables_and_its_successor_fills_them(
     delta = await client.wait_delta()
     assert names(client) == set()
     assert [i.name for i in delta.interfaces.changed] == [PLACEHOLDER_INTERFACE]
+
+
+@pytest.mark.root
+async def test_a_stopped_babeld_is_an_error_in_time_and_its_late_answer_is_waited_for(tmp_path: Path) -> None:
+    with namespaces(1) as [namespace], namespace.entered():
+        real = Real(tmp_path / "babeld.sock")
+        await real.start()
+        client = BabelClient(real.path, command_timeout_s=0.2)
+        client.start()
+        await client.wait_connected(10)
+        assert real.process
+        real.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(NoAnswerError, match=r"did not answer within 0.2 s .*nosuch0"):
+            await client.add_interface("nosuch0", InterfaceParameters())
+        with pytest.raises(NoAnswerError):
+            await client.flush_interface("nosuch1")
+        answered = asyncio.ensure_future(client.wait_answered())
+        await asyncio.sleep(0)
+        assert not answered.done()
+        real.process.send_signal(signal.SIGCONT)
+        await asyncio.wait_for(answered, 10)
+        assert names(client) == {"nosuch0"}
+        await client.flush_interface("nosuch0")
+        assert client.state.connections == 1
+        client.close()
+        await real.kill()
 
 
 # With the fake alone

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from babel_ctl.client import BabelClient
 from babel_ctl.config import LAN, PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
+from babel_ctl.process import DetachedProcess
 from re6st_core.errors import ConfigError
+from tests.helpers.namespace_tests import connect, namespaces
 
 CONFIG = BabeldConfig(
     control_socket=Path("/run/re6st/babeld.sock"),
@@ -22,12 +25,14 @@ CONFIG = BabeldConfig(
 )
 
 
-def test_only_the_own_subnet_is_announced() -> None:
+def test_only_the_own_subnet_is_announced_and_only_the_network_accepted() -> None:
     assert CONFIG.configuration() == (
         "redistribute proto 42 deny",
         "redistribute local deny",
         "redistribute ip 2001:db8:42:7::/64 eq 64",
         "redistribute deny",
+        "in ip 2001:db8:42::/48 ge 48 src-ip ::/0 src-eq 0 allow",
+        "in deny",
         "install pref-src 2001:db8:42:7::1",
     )
 
@@ -46,7 +51,7 @@ def test_a_lan_has_babelds_own_parameters_and_options_become_keywords() -> None:
 
 
 def test_the_command_line_is_complete() -> None:
-    config = replace(CONFIG, router_id="02:00:00:00:00:00:00:01", statements=("in deny",), port=6697,
+    config = replace(CONFIG, router_id="02:00:00:00:00:00:00:01", statements=("out deny",), port=6697,
                      interfaces=(("eth0", LAN),))  # fmt: skip
     argv = config.argv()
     options = dict(zip(argv[1::2], argv[2::2], strict=False))
@@ -57,7 +62,7 @@ def test_the_command_line_is_complete() -> None:
     assert ("-p", "6697") in pairwise(argv)
     statements = [value for flag, value in pairwise(argv) if flag == "-C"]
     assert statements[0] == "router-id 02:00:00:00:00:00:00:01"
-    assert statements[-2:] == ["in deny", "interface eth0 type auto"]
+    assert statements[-2:] == ["out deny", "interface eth0 type auto"]
     assert argv[-2:] == ("-c", "/dev/null")
 
 
@@ -96,6 +101,57 @@ async def test_the_real_babeld_understands_every_statement() -> None:
     )
     assert (await _stderr(*config.argv(), "-V")).startswith("babeld-1.")
     assert "Couldn't parse" in await _stderr(*config.argv(), "-C", "no such statement", "-V")
+
+
+@pytest.mark.root
+async def test_a_neighbour_cannot_take_what_is_outside_the_network(tmp_path: Path) -> None:
+    """A default route, a host of the Internet, IPv4, a route for one source only: none gets in."""
+    announced = ["::/0", "2001:db8:99::7/128", "198.51.100.0/24", "2001:db8::/32", "2001:db8:42:2::/64"]
+    with namespaces(2) as [node, neighbour]:
+        for namespace in (node, neighbour):
+            namespace.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
+        connect(node, neighbour)
+        for prefix in announced:
+            neighbour.run(f"ip route add unreachable {prefix} proto static")
+        neighbour.run("ip route add unreachable 2001:db8:42:3::/64 proto 77")
+        with neighbour.entered():
+            other = DetachedProcess.spawn(
+                ("babeld", "-h", "0.5", "-s", "-I", "", "-S", str(tmp_path / "other"),
+                 "-C", "redistribute local deny", "-C", "redistribute proto 4 allow",
+                 "-C", "redistribute proto 77 src-prefix 2001:db8:42:7::/64",
+                 "-C", "redistribute proto 78 allow", "-C", "redistribute deny",
+                 "-C", InterfaceParameters().statement("wire"), "-c", "/dev/null"),
+                log=tmp_path / "other.log",
+            )  # fmt: skip
+        with node.entered():
+            config = replace(
+                CONFIG, control_socket=tmp_path / "socket", state_file=tmp_path / "state",
+                log_file=tmp_path / "log", hello_interval_s=0.5,
+                interfaces=(("wire", InterfaceParameters()),),
+            )  # fmt: skip
+            node.run("ip addr add 2001:db8:42:7::1/128 dev lo")
+            babeld = DetachedProcess.spawn(config.argv(), log=config.log_file)
+            client = await BabelClient.connect(config.control_socket)
+            try:
+                await _route_to(client, "2001:db8:42:2::/64")
+                # What comes later comes after everything that was announced at first.
+                neighbour.run("ip route add unreachable 2001:db8:42:4::/64 proto 78")
+                await _route_to(client, "2001:db8:42:4::/64")
+                wanted = {"2001:db8:42:2::/64", "2001:db8:42:4::/64"}
+                assert {str(route.prefix) for route in client.routes()} == wanted
+                lines = node.run("ip -6 route show proto babel").splitlines()
+                assert {line.split()[0] for line in lines} == wanted
+                assert node.run("ip -4 route show proto babel") == ""
+            finally:
+                client.close()
+                await babeld.stop()
+                await other.stop()
+
+
+async def _route_to(client: BabelClient, prefix: str) -> None:
+    async with asyncio.timeout(20):
+        while IPv6Network(prefix) not in client.best_routes():
+            await client.wait_delta()
 
 
 async def _stderr(*argv: str) -> str:

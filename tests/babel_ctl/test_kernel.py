@@ -1,9 +1,12 @@
 """What the kernel should have and what it has; the last test asks a real kernel."""
 
+import resource
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
+from pyroute2.netlink.exceptions import NetlinkError
 
+from babel_ctl.errors import RouterError
 from babel_ctl.kernel import (
     ANYWHERE,
     DEFAULT_METRIC,
@@ -48,6 +51,34 @@ def test_a_wrong_next_hop_a_missing_and_a_surplus_route_are_differences() -> Non
     assert {destination[0] for destination, _ in found.missing} == {PREFIX, OTHER}
     assert found.surplus == {wrong, surplus}
     assert not found & Differences(frozenset(), frozenset())
+
+
+async def test_whatever_netlink_says_is_the_known_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_memory(*args: object, **options: object) -> None:
+        raise NetlinkError(12)
+
+    routes = KernelRoutes(IPv6Network("2001:db8:42::/48"), IPv6Address("2001:db8:42::1"))
+    monkeypatch.setattr("pyroute2.AsyncIPRoute.route", no_memory)
+    differences = Differences(frozenset({((PREFIX, ANYWHERE), (VIA, "lo"))}), frozenset())
+    for call in (
+        routes.routes(),
+        routes.demote(),
+        routes.delete([kernel_route()]),
+        routes.repair(differences),
+    ):
+        with pytest.raises(RouterError, match="Cannot allocate memory"):
+            await call
+
+
+async def test_no_descriptor_for_a_netlink_socket_is_the_known_error() -> None:
+    routes = KernelRoutes(IPv6Network("2001:db8:42::/48"), IPv6Address("2001:db8:42::1"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(RouterError, match="Too many open files"):
+            await routes.routes()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.root

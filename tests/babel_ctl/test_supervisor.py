@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from babel_ctl.config import BabeldConfig, InterfaceParameters
-from babel_ctl.errors import RouterError
+from babel_ctl.errors import NoAnswerError, RouterError
 from babel_ctl.kernel import LEFTOVER_METRIC, KernelRoute, KernelRoutes
 from babel_ctl.messages import Route
-from babel_ctl.process import DetachedProcess
-from babel_ctl.supervisor import BabeldSupervisor, Event, SupervisorEvent, listener
+from babel_ctl.process import DetachedProcess, listener
+from babel_ctl.supervisor import BabeldSupervisor, Event, SupervisorEvent
 from re6st_core.errors import ConfigError
 from tests.helpers.namespace_tests import TestNamespace, namespaces
 
@@ -66,9 +66,9 @@ class Ring:
 
     def supervisor(self, **changes: object) -> BabeldSupervisor:
         config = replace(self.config(0), **changes)  # type: ignore[arg-type]  # any field of the configuration
-        return BabeldSupervisor(config, on_event=self._note)
+        return BabeldSupervisor(config, on_event=self.note)
 
-    def _note(self, event: SupervisorEvent) -> None:
+    def note(self, event: SupervisorEvent) -> None:
         self.events.append(event.event)
 
     def kill_relay(self, node: int) -> None:
@@ -147,6 +147,15 @@ async def steady(supervisor: BabeldSupervisor) -> None:
         while not all(neighbour.reach >= 0xFE00 for neighbour in supervisor.client.neighbours()):
             changed.clear()
             await changed.wait()
+
+
+async def started_again(supervisor: BabeldSupervisor, ring: Ring, times: int = 2) -> None:
+    """Wait until babeld has been started so often, and its client is connected."""
+    async with asyncio.timeout(20):
+        while ring.events.count(Event.STARTED) < times:
+            await supervisor.client.wait_delta()
+            await supervisor.client.wait_connected(10)
+            await asyncio.sleep(0)
 
 
 def relay_of(route: Route) -> int:
@@ -332,3 +341,57 @@ async def test_a_babeld_that_does_not_come_up_is_an_error_with_its_own_words(rin
     with pytest.raises(ConfigError, match="program not found"):
         await ring.supervisor(program="/nowhere/babeld").start()
     assert LEFTOVER_METRIC not in {route.metric for route in await ring.routes()}
+
+
+async def test_a_babeld_that_answers_no_command_is_replaced_and_its_successor_told(
+    ring: Ring, crash_log: pytest.LogCaptureFixture
+) -> None:
+    stuck = BabeldSupervisor(ring.config(0), on_event=ring.note, command_timeout_s=0.2, silent_s=0.4)
+    async with running(stuck) as supervisor:
+        pid = supervisor.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(NoAnswerError):
+            await supervisor.add_interface("later0", TUNNEL)
+        with pytest.raises(NoAnswerError):  # the lock was let go
+            await supervisor.flush_interface("to1")
+        await started_again(supervisor, ring)
+        assert f"babeld {pid} answers no command for 0.4 s and is killed" in crash_log.text
+        assert not Path(f"/proc/{pid}").exists()
+        assert {i.name for i in supervisor.client.interfaces()} == {"to3", "later0"}
+
+
+async def test_a_babeld_that_answers_late_is_left_alone(ring: Ring) -> None:
+    slow = BabeldSupervisor(ring.config(0), on_event=ring.note, command_timeout_s=0.2, silent_s=30)
+    async with running(slow) as supervisor:
+        pid = supervisor.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(NoAnswerError):
+            await supervisor.add_interface("later0", TUNNEL)
+        os.kill(pid, signal.SIGCONT)
+        await supervisor.client.wait_answered()
+        await supervisor.flush_interface("later0")
+        assert supervisor.pid == pid
+        assert Event.DIED not in ring.events
+
+
+async def test_a_mistake_of_ours_ends_neither_the_supervision_nor_silently(
+    ring: Ring, crash_log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(ring.supervisor()) as supervisor:
+        demote, calls = KernelRoutes.demote, iter([ValueError("a mistake"), RouterError("netlink: busy")])
+
+        async def failing(self: KernelRoutes) -> list[KernelRoute]:
+            for error in calls:
+                raise error
+            return await demote(self)
+
+        monkeypatch.setattr(KernelRoutes, "demote", failing)
+        monkeypatch.setattr("babel_ctl.supervisor.BACKOFF_FIRST_S", 0.01)
+        assert supervisor.pid
+        os.kill(supervisor.pid, signal.SIGKILL)
+        await started_again(supervisor, ring)
+        assert "Traceback" in crash_log.text
+        assert "ValueError: a mistake" in crash_log.text
+        assert "babeld does not start: netlink: busy" in crash_log.text
