@@ -8,17 +8,18 @@ its own).
 """
 
 import asyncio
-import os
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from re6st_core.address import Endpoint
-from re6st_core.errors import ConfigError, WireError
+from re6st_core.errors import WireError
 from re6st_core.json_wire import encode_json
 from re6st_core.peer_wire import MAX_MESSAGE
+from re6stnet.adapters.tls_listener import TlsListener, peer_cn
 from re6stnet.ports import Handler
 
 PEER_PORT = 326
@@ -28,6 +29,8 @@ ENDPOINTS_PATH = "/v1/endpoints"
 MAX_PENDING = 64
 """Requests being served at one time; more are told to come back later."""
 
+MAX_PENDING_PER_PEER = 4
+"""Of those, with the certificate of one node: it cannot keep the others from being served."""
 BODY_S = 5.0
 """How long a message may take to arrive, so that slow senders do not use up the pending ones."""
 
@@ -48,35 +51,36 @@ class PeerApi:
         self._tls = tls
         self._handler = handler
         self._endpoints = endpoints
-        self._pending = 0
-        app = web.Application(client_max_size=MAX_MESSAGE)
+        self._pending: Counter[str] = Counter()
+        self._listener: TlsListener | None = None
+        self._app = app = web.Application(client_max_size=MAX_MESSAGE)
         app.router.add_post(MESSAGE_PATH, self._message)
         app.router.add_get(ENDPOINTS_PATH, self._tell_endpoints)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=10)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen on one more address; return the port (0: any).  Raises ConfigError if it is taken."""
-        if self._runner.server is None:
+        if self._listener is None:
+            self._listener = TlsListener(self._server, self._tls)
+            self._app.middlewares.append(self._listener.middleware)
             await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
-        try:
-            await site.start()
-        except OSError as exc:
-            reason = os.strerror(exc.errno or 0)  # asyncio's own text tells the address once more
-            raise ConfigError(f"cannot listen on TCP port {port} of {host}: {reason}") from exc
-        server = site._server  # the public interface has no way to learn the port that was taken
-        assert isinstance(server, asyncio.Server)
-        taken: int = server.sockets[0].getsockname()[1]
-        return taken
+        return self._listener.listen(host, port)
+
+    def _server(self) -> asyncio.Protocol:
+        assert self._runner.server is not None, "setup() has made it"
+        return self._runner.server()
 
     async def close(self) -> None:
         """Stop listening, end what is being served."""
+        if self._listener is not None:
+            await self._listener.close()
         await self._runner.cleanup()
 
     async def _message(self, request: web.Request) -> web.Response:
-        if self._pending >= MAX_PENDING:
+        peer = peer_cn(request.transport)
+        if self._pending.total() >= MAX_PENDING or self._pending[peer] >= MAX_PENDING_PER_PEER:
             return web.Response(status=503, text="busy\n", headers={"Retry-After": "5"})
-        self._pending += 1
+        self._pending[peer] += 1
         try:
             async with asyncio.timeout(BODY_S):
                 body = await request.read()
@@ -86,7 +90,8 @@ class PeerApi:
         except WireError as exc:
             return web.Response(status=400, text=f"{exc}\n")
         finally:
-            self._pending -= 1
+            self._pending[peer] -= 1
+            self._pending += Counter()  # drops those that have none
         return web.Response(status=204) if answer is None else web.Response(body=answer)
 
     async def _tell_endpoints(self, _request: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ from re6st_core.peer_wire import Answer, Close, Offer
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import RelayFrame
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
-from re6stnet.adapters.peer_api import ENDPOINTS_PATH, MAX_PENDING, MESSAGE_PATH, PeerApi
+from re6stnet.adapters.peer_api import ENDPOINTS_PATH, MAX_PENDING_PER_PEER, MESSAGE_PATH, PeerApi
 from re6stnet.adapters.relay import Relay
 from re6stnet.engine.messages import Event, Received, Undeliverable
 from tests.helpers.node_certificates import NETWORK, authority, load, write_node
@@ -201,7 +201,9 @@ async def test_a_stranger_does_not_get_past_the_handshake(pair: tuple[End, End],
 
 async def test_offers_that_nobody_answers_are_bounded(pair: tuple[End, End]) -> None:
     a, b = pair
-    tasks = [asyncio.create_task(a.messenger.send(offer(), b.endpoint)) for _ in range(MAX_PENDING + 1)]
+    tasks = [
+        asyncio.create_task(a.messenger.send(offer(), b.endpoint)) for _ in range(MAX_PENDING_PER_PEER + 1)
+    ]
     done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1
     assert "503" in str(done.pop().exception())

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ipaddress
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,14 @@ from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import ConfigError, WireError
 from re6st_core.prefix import Prefix
 from re6stnet.adapters import peer_api
-from re6stnet.adapters.peer_api import ENDPOINTS_PATH, MAX_PENDING, MESSAGE_PATH, PeerApi
+from re6stnet.adapters.peer_api import (
+    ENDPOINTS_PATH,
+    MAX_PENDING,
+    MAX_PENDING_PER_PEER,
+    MESSAGE_PATH,
+    PeerApi,
+)
+from re6stnet.adapters.tls_listener import MAX_CONNECTIONS
 from tests.helpers.node_certificates import NETWORK, authority, load, write_node
 
 A, B = Prefix(16, 1), Prefix(16, 2)
@@ -113,3 +122,37 @@ async def test_it_listens_on_several_addresses(tmp_path: Path) -> None:
 async def test_closing_twice_is_fine(tmp_path: Path) -> None:
     async with door(tmp_path, echo) as d:
         await d.api.close()
+
+
+async def test_one_member_cannot_keep_the_others_from_being_served(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def wait(data: bytes) -> bytes | None:
+        if data == b"slow":
+            await go.wait()
+        return data
+
+    async with door(tmp_path, wait) as d:
+        slow = [asyncio.create_task(d.post(b"slow")) for _ in range(MAX_PENDING_PER_PEER + 1)]
+        refused, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result()[0] for task in refused] == [503]
+        other = aiohttp.TCPConnector(ssl=load(tmp_path / "2-16").client_context())
+        async with aiohttp.ClientSession(connector=other) as session:
+            assert await Door(d.api, session, d.port).post(b"quick") == (200, b"quick")
+        go.set()
+        assert sorted(status for status, _ in await asyncio.gather(*slow)) == [200] * 4 + [503]
+        assert await d.post() == (200, b"hello")
+
+
+async def test_a_thousand_silent_strangers_do_not_use_up_the_node(tmp_path: Path) -> None:
+    async with door(tmp_path, echo) as d:
+        before = len(os.listdir("/proc/self/fd"))
+        with contextlib.ExitStack() as stack:
+            for _ in range(1000):
+                silent = stack.enter_context(socket.socket())
+                silent.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(silent, ("127.0.0.1", d.port))
+            assert await d.post() == (200, b"hello")
+            ours = len(os.listdir("/proc/self/fd")) - before - 1000
+            assert ours <= MAX_CONNECTIONS + 10
+            assert await d.post(b"again") == (200, b"again")
