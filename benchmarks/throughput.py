@@ -2,7 +2,8 @@
 
     left namespace ===== veth, nothing between ===== right namespace
       ours:   the node's adapters, WireGuard behind the one open port (nftables), OpenVPN server mode
-      hand:   the same program started by hand, one port each, nothing else
+      hand:   the same program started by hand with the same options and surroundings (session, environment,
+              log level, MTU, queue length, mark), a port of its own, no nftables, addresses given by "ip"
 
 Pairs of samples in turn, the order within a pair drawn; the result is the median of the ratios ours / hand
 with a bootstrap confidence interval. Run as root:
@@ -149,6 +150,7 @@ async def programs(commands: list[tuple[TestNamespace, list[str]]], directory: P
                 stdin=subprocess.DEVNULL,
                 # As ours, and as a service: the scheduler shares the processors among sessions (autogroup).
                 start_new_session=True,
+                env={**os.environ, "LOG_LEVEL": "error"},
             )
             for side, argv in commands
         ]
@@ -182,6 +184,7 @@ async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
             await wait_for_file(SOCKETS / f"{names[mine]}.sock")
             side.run(
                 f"wg set {names[mine]} private-key {directory / names[mine]} listen-port {52000 + mine}"
+                f" fwmark {MARK}"
                 f" peer {keys[not mine]} endpoint 192.0.2.{2 - mine}:{52001 - mine}"
                 " allowed-ips ::/0,0.0.0.0/0"
             )
@@ -195,21 +198,16 @@ async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
     names = [device_name(), device_name()]
 
     def argv(name: str, files: NodeFiles, *more: str) -> list[str]:
-        options = [
-            "--dev",
-            name,
-            "--dev-type",
-            "tap",
-            "--tun-mtu",
-            str(MTU["openvpn"]),
-            "--ca",
-            str(files.ca),
-        ]
-        return ["openvpn", *options, "--cert", str(files.certificate), "--key", str(files.key), *more]
+        return [
+            "openvpn", "--dev", name, "--dev-type", "tap", "--tun-mtu", str(MTU["openvpn"]),
+            "--mark", str(MARK), "--ca", str(files.ca),
+            "--cert", str(files.certificate), "--key", str(files.key),
+            "--tls-version-min", "1.3", "--socket-flags", "TCP_NODELAY", "--ping", "1", *more,
+        ]  # fmt: skip
 
-    server = argv(names[1], ca.node(SERVER_CN), "--tls-server", "--dh", "none", "--proto", "tcp4-server",
-                  "--port", "52100")  # fmt: skip
-    client = argv(names[0], ca.node(CLIENT_CN), "--tls-client", "--proto", "tcp4-client", "--remote",
+    server = argv(names[1], ca.node(SERVER_CN), "--mode", "server", "--tls-server", "--dh", "none",
+                  "--proto", "tcp6-server", "--lport", "52100")  # fmt: skip
+    client = argv(names[0], ca.node(CLIENT_CN), "--client", "--nobind", "--proto", "tcp4-client", "--remote",
                   "192.0.2.2", "52100")  # fmt: skip
     commands = [(sides[1], server), (sides[0], client)]
     async with kernels_of(sides) as kernels, programs(commands, directory):
