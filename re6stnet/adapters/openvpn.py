@@ -37,7 +37,7 @@ _SILENCE_S: Final = "4"
 _HANDSHAKE_S: Final = "10"
 MAX_LOG: Final = 1 << 20
 """Bytes; what a log has grown to when it is emptied: strangers write into the server's."""
-_LOG_CHECK_S: Final = 30.0
+_CHECK_S: Final = 30.0
 
 _TAKEN_FROM_SERVER: Final = ("peer-id ", "cipher ", "key-derivation ", "protocol-flags ")
 """Beginnings of what a server may set on us.  Routes, addresses and the like would be applied as root."""
@@ -65,7 +65,7 @@ def _common(device: str, credentials: Credentials, mark: int, mtu: int) -> list[
         "openvpn", "--dev", device, "--dev-type", "tap", "--tun-mtu", str(mtu), "--mark", str(mark),
         "--ca", str(credentials.ca), "--cert", str(credentials.certificate), "--key", str(credentials.key),
         "--tls-version-min", "1.3", "--socket-flags", "TCP_NODELAY", *_PING, "--hand-window", _HANDSHAKE_S,
-        "--script-security", "0",
+        "--script-security", "0", "--mute", "50",
     ]  # fmt: skip
 
 
@@ -176,7 +176,7 @@ class OpenvpnServer:
         """Return, with the reason, when the server ends."""
         if self._process is None:
             return "the OpenVPN server does not run"
-        await _end_of(self._process, self._log)
+        await _end_of(self._kernel, self._process, self._device, self._log)
         return f"the OpenVPN server ended: {_last_line(self._log)}"
 
     async def stop(self) -> None:
@@ -270,7 +270,7 @@ class OpenvpnClients:
 
     async def ended(self, device: str) -> str:
         """Return, with the reason, when the tunnel's process ends."""
-        await _end_of(self._processes[device], self._file(device))
+        await _end_of(self._kernel, self._processes[device], device, self._file(device))
         return f"OpenVPN of {device} ended: {_last_line(self._file(device))}"
 
     async def remove(self, device: str) -> None:
@@ -316,15 +316,24 @@ async def _device_comes(
         ended.cancel()
 
 
-async def _end_of(process: DetachedProcess, log: Path) -> None:
-    """Wait for the end of a process; meanwhile its log stays small."""
+async def _end_of(kernel: Kernel, process: DetachedProcess, device: str, log: Path) -> None:
+    """Wait for the end of a process; meanwhile its log stays small.
+
+    Without its device OpenVPN would go on, carry nothing, and keep a processor busy: then it is ended.
+    """
     while True:
         try:
-            async with asyncio.timeout(_LOG_CHECK_S):
+            async with asyncio.timeout(_CHECK_S):
                 await process.wait()
                 return
         except TimeoutError:
             _bound(log)
+        try:
+            if not await kernel.links(device):
+                await process.stop()
+                return
+        except RouterError as exc:
+            logger.warning("%s", exc)
 
 
 def _bound(log: Path) -> None:

@@ -299,7 +299,7 @@ async def test_adopted_server_gets_its_address_if_it_had_none_yet(nodes: Nodes) 
 
 
 async def test_logs_are_emptied_when_they_have_grown(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvpn, "_LOG_CHECK_S", 0.01)
+    monkeypatch.setattr(openvpn, "_CHECK_S", 0.01)
     monkeypatch.setattr(openvpn, "MAX_LOG", 1000)
     emptied = asyncio.Event()
     truncate = os.truncate
@@ -320,6 +320,19 @@ async def test_logs_are_emptied_when_they_have_grown(nodes: Nodes, monkeypatch: 
     await nodes.open(device_name())
     assert b"\0" not in path.read_bytes()
     watch.cancel()
+
+
+async def test_server_without_its_device_writes_little_and_is_ended(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nodes.start_server()
+    nodes.server_side.run(f"ip link delete {nodes.server_device}")
+    for _ in range(50):
+        await nodes.server.clients()
+    assert (nodes.directory / "openvpn-server.log").stat().st_size < 10_000
+    monkeypatch.setattr(openvpn, "_CHECK_S", 0.01)
+    async with asyncio.timeout(5):
+        assert "ended" in await nodes.server.ended()
 
 
 async def test_strangers_write_little_into_the_log(nodes: Nodes) -> None:
