@@ -105,9 +105,9 @@ async def nodes(
     clients = OpenvpnClients(kernels[1], run, credentials(files[1]), MARK)
     made = Nodes(pair[0], pair[1], server, clients, files[1], files[0], device_name(), kernels, run)
     yield made
-    await server.stop()
-    for device in list(clients._processes):
-        await clients.remove(device)
+    await made.server.stop()
+    for device in list(made.clients._processes):
+        await made.clients.remove(device)
     for kernel in kernels:
         await kernel.close()
 
