@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import secrets
 import shutil
 import signal
 import time
+from asyncio import sslproto
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from ipaddress import IPv6Interface
@@ -55,11 +57,14 @@ log = logging.getLogger(__name__)
 MARK = 0x7265
 """fwmark of everything that travels on the underlay ("re")."""
 SAVE_PEERS_S = 60.0
+TLS_BUFFER = 32 * 1024
 _CONTROL_PORT = "control_port"
 
 
 def run(settings: Settings) -> int:
     """Run the node until SIGTERM or SIGINT; 0 then.  Raises Re6stError if it cannot start."""
+    # asyncio clears 256 KiB for each TLS connection; a TLS record has 16 KiB at most (RFC 8446 §5.1).
+    sslproto.SSLProtocol.max_size = TLS_BUFFER
     return asyncio.run(_run(settings))
 
 
@@ -253,9 +258,10 @@ class Daemon:
 
     async def _listen_underlay(self, api: PeerApi) -> int:
         """Listen where OpenVPN hands over what arrives on the one TCP port; the same port after a restart."""
-        saved = self._store.value(_CONTROL_PORT)
+        saved = self._store.value(_CONTROL_PORT) or b""
+        wanted = int(saved) if re.fullmatch(rb"[0-9]{1,4}|[1-5][0-9]{4}", saved) else 0
         try:
-            port = await api.listen("127.0.0.1", int(saved or 0))
+            port = await api.listen("127.0.0.1", wanted)
         except ConfigError:
             port = await api.listen("127.0.0.1", 0)  # taken meanwhile: OpenVPN will be restarted
         self._store.save_value(_CONTROL_PORT, str(port).encode())
