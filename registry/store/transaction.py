@@ -207,9 +207,8 @@ class Transaction:
         query = select(certificate.c.serial, certificate.c.revoked, certificate.c.expires).where(
             certificate.c.revoked.is_not(None), certificate.c.expires > _unix(now)
         )
-        rows = self._connection.execute(
-            query
-        )  # sorted here: else SQLite walks all certificates in that order
+        rows = self._connection.execute(query)
+        # Sorted here: for that order SQLite would walk all certificates.
         return sorted((row.serial, _time(row.revoked), _time(row.expires)) for row in rows)
 
     # What is published

@@ -31,3 +31,9 @@ def test_memory_is_bounded(events: list[tuple[int, float]]) -> None:
         limit.take(key, now)
         assert 0 <= limit.wait_s(key, now) <= 1
         assert len(limit._buckets) <= 10
+
+
+def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
+    limit = RateLimit(burst=3, interval_s=1)
+    limit.take("a", 10000)
+    assert limit.wait_s("a", 0) == 0

@@ -48,6 +48,7 @@ async def test_each_error_has_its_status(raised: Exception, status: int) -> None
 
 async def test_when_to_come_again_and_what_is_allowed_is_said() -> None:
     assert (await answer(errors.TooManyError("x", 7))).headers["Retry-After"] == "7"
+    assert (await answer(errors.TooManyError("x", 0.4))).headers["Retry-After"] == "1"
     assert (await answer(web.HTTPMethodNotAllowed("PUT", ["GET"]))).headers["Allow"] == "GET"
 
 

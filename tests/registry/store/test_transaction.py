@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from re6st_core.prefix import Prefix
@@ -50,6 +50,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database.close()
 
 
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.integers(1, 12), st.integers(-10, -1)), max_size=25))
 def test_the_stored_partition_does_what_the_model_does(database: Database, steps: list[int]) -> None:
     model = MemorySpace()
