@@ -71,7 +71,9 @@ async def ends(stream: Stream) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def doors(tmp_path: Path, **limits: float) -> AsyncIterator[Doors]:
+async def doors(
+    tmp_path: Path, *, max_connections: int = 64, handshake_s: float = 10, idle_s: float = 10
+) -> AsyncIterator[Doors]:
     ca = authority()
     mine, peer = load(write_node(tmp_path, ca, B, 2)), load(write_node(tmp_path, ca, A, 1))
 
@@ -81,7 +83,13 @@ async def doors(tmp_path: Path, **limits: float) -> AsyncIterator[Doors]:
     app = web.Application()
     app.router.add_get("/", hello)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
-    listener = TlsListener(lambda: server(runner), mine.server_context(), **limits)  # type: ignore[arg-type]
+    listener = TlsListener(
+        lambda: server(runner),
+        mine.server_context(),
+        max_connections=max_connections,
+        handshake_s=handshake_s,
+        idle_s=idle_s,
+    )
     app.middlewares.append(listener.middleware)
     await runner.setup()
     opened = Doors(listener, listener.listen("127.0.0.1", 0), peer.client_context())
