@@ -2,10 +2,12 @@
 
     settle: converge -> audit (compare kernel and babeld, repair) -> delete the leftovers
 
-Convergence: every destination that has a leftover has a live route again, or the installed routes have not
-changed for ``QUIET_HELLOS`` hello intervals.  A neighbour is usable after two hellos and then answers our
-request for its routes at once, so a longer silence means that what is still missing is gone.  In any case it
-ends after ``MAX_HELLOS`` intervals.
+Convergence: every destination that has a leftover has a live route again, or neither the installed routes nor
+the usable neighbours have changed for ``QUIET_HELLOS`` hello intervals.  A neighbour is usable after two
+hellos and then answers our request for its routes at once, so a longer silence means that what is still
+missing is gone.  As long as there is no route at all, silence means nothing: we have not heard a neighbour
+yet, and without the leftovers nothing could be reached.  It ends after ``MAX_HELLOS`` intervals at last; a
+leftover that stays too long hides no live route, as those are better.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 QUIET_HELLOS: Final = 4
 MAX_HELLOS: Final = 30
+INFINITY: Final = 65535
 RETRY_S: Final = 5.0
 """After an error of the kernel (no memory, no descriptors): leftovers must not stay for ever."""
 
@@ -64,18 +67,19 @@ class Settler:
         """Wait until the live routes cover these destinations, or nothing has changed for long enough."""
         loop = asyncio.get_running_loop()
         end = loop.time() + MAX_HELLOS * self._hello_s
-        quiet_end = loop.time() + QUIET_HELLOS * self._hello_s
-        installed = expected(self._client.routes())
+        quiet_end = end
+        before: object = None
         while True:
             self._changed.clear()
-            now_installed = expected(self._client.routes())
-            if waiting_for <= now_installed.keys():
+            installed = expected(self._client.routes())
+            if waiting_for <= installed.keys():
                 live = {route.destination for route in await self._kernel.routes() if not route.is_leftover}
                 if waiting_for <= live:
                     return
-            if now_installed != installed:
-                installed = now_installed
-                quiet_end = loop.time() + QUIET_HELLOS * self._hello_s
+            usable = {neighbour.id for neighbour in self._client.neighbours() if neighbour.cost < INFINITY}
+            if (installed, usable) != before:
+                before = installed, usable
+                quiet_end = loop.time() + QUIET_HELLOS * self._hello_s if installed else end
             try:
                 async with asyncio.timeout_at(min(end, quiet_end)):
                     await self._changed.wait()

@@ -15,6 +15,7 @@ ffibuilder.set_source(
     + (HERE / "reader.h").read_text()
     + (HERE / "tables.c").read_text()
     + (HERE / "parse.c").read_text()
+    + (HERE / "protocol.c").read_text()
     + (HERE / "reader.c").read_text(),
     libraries=["pthread"],
     extra_compile_args=["-O3", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"],

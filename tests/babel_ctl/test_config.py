@@ -40,13 +40,13 @@ def test_only_the_own_subnet_is_announced_and_only_the_network_accepted() -> Non
 def test_a_tunnels_metric_follows_its_delay() -> None:
     assert InterfaceParameters().statement("t0") == (
         "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 42 "
-        "link-quality true"
+        "link-quality false"
     )
 
 
 def test_a_lan_has_babelds_own_parameters_and_options_become_keywords() -> None:
     assert LAN.statement("eth0") == "interface eth0 type auto"
-    parameters = replace(LAN, hello_interval_s=0.5, split_horizon=False, link_quality=True)
+    parameters = replace(LAN, hello_interval_s=0.2, split_horizon=False, link_quality=True)
     assert str(parameters) == "type auto hello-interval 0.5 split-horizon false link-quality true"
 
 
@@ -116,7 +116,7 @@ async def test_a_neighbour_cannot_take_what_is_outside_the_network(tmp_path: Pat
         neighbour.run("ip route add unreachable 2001:db8:42:3::/64 proto 77")
         with neighbour.entered():
             other = DetachedProcess.spawn(
-                ("babeld", "-h", "0.5", "-s", "-I", "", "-S", str(tmp_path / "other"),
+                ("babeld", "-h", "0.2", "-s", "-I", "", "-S", str(tmp_path / "other"),
                  "-C", "redistribute local deny", "-C", "redistribute proto 4 allow",
                  "-C", "redistribute proto 77 src-prefix 2001:db8:42:7::/64",
                  "-C", "redistribute proto 78 allow", "-C", "redistribute deny",
@@ -126,7 +126,7 @@ async def test_a_neighbour_cannot_take_what_is_outside_the_network(tmp_path: Pat
         with node.entered():
             config = replace(
                 CONFIG, control_socket=tmp_path / "socket", state_file=tmp_path / "state",
-                log_file=tmp_path / "log", hello_interval_s=0.5,
+                log_file=tmp_path / "log", hello_interval_s=0.2,
                 interfaces=(("wire", InterfaceParameters()),),
             )  # fmt: skip
             node.run("ip addr add 2001:db8:42:7::1/128 dev lo")

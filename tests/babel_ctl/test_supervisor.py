@@ -28,9 +28,22 @@ from re6st_core.errors import ConfigError
 from tests.helpers.namespace_tests import TestNamespace, namespaces
 
 HELLO_S = 0.2
+UNDER_TRAFFIC_S = 1.0
+"""n0's hello interval, as in the product, where packets are counted.
+
+A babeld that starts counts its neighbour's unscheduled answer as no hello (its rxcost is still infinite) and
+says so with its own next hello; the neighbour then drops the way back for one hello.  Among equal intervals
+that happens now and then (docs/decisions/0008-babeld-settings.md); not when the neighbours' next hello always
+comes before ours.
+"""
 NETWORK = IPv6Network("2001:db8:42::/48")
 CABLES = [(0, 1), (1, 2), (2, 3), (3, 0)]
-TUNNEL = InterfaceParameters()
+TUNNEL = InterfaceParameters(max_rtt_penalty=1, link_quality=True)
+"""On a busy machine measured delays jump, and babeld moves routes for no reason of ours.
+
+Without link quality the neighbours drop the way back until the new babeld's second hello: 0.65 s that are
+babeld's and would hide the supervisor's (docs/decisions/0008-babeld-settings.md).
+"""
 pytestmark = pytest.mark.root
 
 
@@ -119,9 +132,7 @@ async def running(supervisor: BabeldSupervisor) -> AsyncIterator[BabeldSuperviso
         await supervisor.stop()
 
 
-async def reached(
-    supervisor: BabeldSupervisor, nodes: set[int], *, neighbours_directly: bool = False
-) -> dict[int, Route]:
+async def reached(supervisor: BabeldSupervisor, nodes: set[int]) -> dict[int, Route]:
     """Wait until exactly these nodes have a route; return the routes."""
     changed = asyncio.Event()
     supervisor.client.add_listener(changed.set)
@@ -131,9 +142,7 @@ async def reached(
             changed.clear()
             best = supervisor.client.best_routes()
             routes = {wanted[prefix]: route for prefix, route in best.items() if prefix in wanted}
-            if len(best) == len(routes) == len(wanted) and (
-                not neighbours_directly or all(relay_of(routes[node]) == node for node in (1, 3))
-            ):
+            if len(best) == len(routes) == len(wanted):
                 return routes
             await changed.wait()
 
@@ -163,45 +172,57 @@ def relay_of(route: Route) -> int:
 
 
 @asynccontextmanager
-async def traffic(ring: Ring, count: int) -> AsyncIterator[list[int]]:
-    """100 packets a second from n0 to n2; afterwards the list holds how many were lost."""
+async def traffic(ring: Ring) -> AsyncIterator[list[int]]:
+    """100 packets a second from n0 to n2 during the block; afterwards the list holds how many were lost."""
     lost: list[int] = []
-    ping = await asyncio.create_subprocess_exec(
-        "ping",
-        "-q",
-        "-i",
-        "0.01",
-        "-c",
-        str(count),
-        "-W",
-        "1",
-        "-I",
-        str(address(0)),
-        str(address(2)),
-        stdout=-1,
-    )
+    # Here every route has converged; n2 must have its way back as well.
+    ring.nodes[0].run(f"ping -q -c 20 -i 0.01 -w 20 -I {address(0)} {address(2)}")
+    command = f"stdbuf -oL ping -i 0.01 -W 1 -I {address(0)} {address(2)}"  # stdbuf: tell of each at once
+    ping = await asyncio.create_subprocess_exec(*command.split(), stdout=-1)
+    assert ping.stdout
+    await answered(ping.stdout, 20)
     yield lost
+    await answered(ping.stdout, 20)
+    ping.send_signal(signal.SIGINT)
     output = (await ping.communicate())[0].decode()
     found = re.search(r"(\d+) packets transmitted, (\d+) received", output)
     assert found, output
     lost.append(int(found[1]) - int(found[2]))
 
 
+async def answered(output: asyncio.StreamReader, count: int) -> None:
+    """Wait for so many answers from now on, after those that ping has told of already."""
+    async with asyncio.timeout(20):
+        told = await output.read(1 << 20)
+        while told and not told.endswith(b"\n"):
+            told = await output.readline()
+        for _ in range(count):
+            assert b"icmp_seq=" in await output.readline()
+
+
 async def check_kernel(ring: Ring, supervisor: BabeldSupervisor, nodes: set[int]) -> None:
     """The kernel has babeld's routes to these nodes and nothing else."""
-    routes = await ring.routes()
-    assert {r.prefix for r in routes if r.type == 1} == {subnet(node) for node in nodes}
+    changed = asyncio.Event()
+    supervisor.client.add_listener(changed.set)
+    async with asyncio.timeout(10):
+        while True:  # both are read one after the other: babeld may change a route in between
+            changed.clear()
+            routes = await ring.routes()
+            best = supervisor.client.best_routes()
+            live = {route.prefix: route.gateway for route in routes if route.type == 1}
+            if live == {prefix: route.via for prefix, route in best.items()}:
+                break
+            await changed.wait()
+    assert live.keys() == {subnet(node) for node in nodes}
     assert not [r for r in routes if r.is_leftover]
-    best = supervisor.client.best_routes()
-    assert all(best[r.prefix].via == r.gateway for r in routes if r.type == 1)
     assert not await supervisor.audit()
 
 
 async def test_killed_under_traffic_it_is_replaced_and_hardly_a_packet_is_lost(ring: Ring) -> None:
-    async with running(ring.supervisor()) as supervisor:
+    async with running(ring.supervisor(hello_interval_s=UNDER_TRAFFIC_S)) as supervisor:
         await steady(supervisor)
         router_id, first = supervisor.client.state.router_id, supervisor.pid
-        async with traffic(ring, 150) as lost:
+        async with traffic(ring) as lost:
             assert first
             os.kill(first, signal.SIGKILL)
             await supervisor.client.wait_delta()
@@ -251,17 +272,17 @@ async def test_the_next_daemon_adopts_the_babeld_of_a_dead_one(ring: Ring) -> No
 
 
 async def test_another_configuration_replaces_babeld_and_its_routes_carry_on(ring: Ring) -> None:
-    first = ring.supervisor()
+    first = ring.supervisor(hello_interval_s=UNDER_TRAFFIC_S)
     await first.start()
     await steady(first)
     pid = first.pid
     await first.detach()
-    second = ring.supervisor(statements=("in ip 2001:db8:99::/48 deny",))
-    async with traffic(ring, 150) as lost:
+    second = ring.supervisor(hello_interval_s=UNDER_TRAFFIC_S, statements=("out ip 2001:db8:99::/48 deny",))
+    async with traffic(ring) as lost:
         await second.start()
         await second.wait_settled()
     assert second.pid != pid
-    assert lost[0] <= 2
+    assert lost[0] <= 2, ring.picture()
     await check_kernel(ring, second, {1, 2, 3})
     await second.stop()
 
@@ -284,14 +305,15 @@ async def test_a_babeld_whose_daemon_died_before_writing_it_down_is_found_by_its
 async def test_what_differs_between_kernel_and_babeld_is_repaired(ring: Ring) -> None:
     async with running(ring.supervisor()) as supervisor:
         await supervisor.wait_settled()
-        routes = await reached(supervisor, {1, 2, 3}, neighbours_directly=True)
-        other = 4 - relay_of(routes[2])
+        await steady(supervisor)
+        routes = await reached(supervisor, {1, 2, 3})
+        ends = {neighbour.interface: neighbour.address for neighbour in supervisor.client.neighbours()}
+        wrong = f"to{4 - relay_of(routes[1])}"  # babeld may stay on a longer way: neither is always right
+        via = f"via {ends[wrong]} dev {wrong} proto babel"
         ring.nodes[0].run(f"ip route del {subnet(2)} proto babel")
-        ring.nodes[0].run(f"ip route replace {subnet(1)} via {routes[3].via} dev to3 proto babel")
-        ring.nodes[0].run(
-            f"ip route add 2001:db8:42:9::/64 via {routes[other].via} dev to{other} proto babel"
-        )
-        ring.nodes[0].run(f"ip route add 2001:db8:43::/64 via {routes[other].via} dev to{other} proto babel")
+        ring.nodes[0].run(f"ip route replace {subnet(1)} {via}")
+        ring.nodes[0].run(f"ip route add 2001:db8:42:9::/64 {via}")
+        ring.nodes[0].run(f"ip route add 2001:db8:43::/64 {via}")
         repaired = await supervisor.audit()
         assert {prefix for (prefix, _), _ in repaired.missing} == {subnet(1), subnet(2)}
         assert Event.REPAIRED in ring.events
