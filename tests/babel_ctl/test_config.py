@@ -46,7 +46,7 @@ def test_a_tunnels_metric_follows_its_delay() -> None:
 
 def test_a_lan_has_babelds_own_parameters_and_options_become_keywords() -> None:
     assert LAN.statement("eth0") == "interface eth0 type auto"
-    parameters = replace(LAN, hello_interval_s=0.2, split_horizon=False, link_quality=True)
+    parameters = replace(LAN, hello_interval_s=0.5, split_horizon=False, link_quality=True)
     assert str(parameters) == "type auto hello-interval 0.5 split-horizon false link-quality true"
 
 
@@ -116,7 +116,7 @@ async def test_a_neighbour_cannot_take_what_is_outside_the_network(tmp_path: Pat
         neighbour.run("ip route add unreachable 2001:db8:42:3::/64 proto 77")
         with neighbour.entered():
             other = DetachedProcess.spawn(
-                ("babeld", "-h", "0.2", "-s", "-I", "", "-S", str(tmp_path / "other"),
+                ("babeld", "-H", "0.2", "-s", "-I", "", "-S", str(tmp_path / "other"),
                  "-C", "redistribute local deny", "-C", "redistribute proto 4 allow",
                  "-C", "redistribute proto 77 src-prefix 2001:db8:42:7::/64",
                  "-C", "redistribute proto 78 allow", "-C", "redistribute deny",

@@ -180,11 +180,13 @@ async def traffic(ring: Ring) -> AsyncIterator[list[int]]:
     command = f"stdbuf -oL ping -i 0.01 -W 1 -I {address(0)} {address(2)}"  # stdbuf: tell of each at once
     ping = await asyncio.create_subprocess_exec(*command.split(), stdout=-1)
     assert ping.stdout
-    await answered(ping.stdout, 20)
-    yield lost
-    await answered(ping.stdout, 20)
-    ping.send_signal(signal.SIGINT)
-    output = (await ping.communicate())[0].decode()
+    try:
+        await answered(ping.stdout, 20)
+        yield lost
+        await answered(ping.stdout, 20)
+    finally:
+        ping.send_signal(signal.SIGINT)
+        output = (await ping.communicate())[0].decode()
     found = re.search(r"(\d+) packets transmitted, (\d+) received", output)
     assert found, output
     lost.append(int(found[1]) - int(found[2]))
