@@ -1,14 +1,15 @@
 """What does TCP lose in one of our tunnels, against a tunnel of the same kind and MTU made by hand?
 
     left namespace ===== veth, nothing between ===== right namespace
-      ours:   the node's adapters, WireGuard behind the one open port (nftables), OpenVPN server mode
+      ours:   node: two whole nodes, daemon, babeld and all, over the WireGuard tunnel that they make
+              wireguard, openvpn: the node's adapters alone: one open port (nftables), server mode
       hand:   the same program started by hand with the same options and surroundings (session, environment,
               log level, MTU, queue length, mark), a port of its own, no nftables, addresses given by "ip"
 
 Pairs of samples in turn, the order within a pair drawn; the result is the median of the ratios ours / hand
 with a bootstrap confidence interval. Run as root:
 
-    python benchmarks/throughput.py [--pairs 11] [--seconds 2] [--kind wireguard|openvpn] [--json]
+    python benchmarks/throughput.py [--pairs 11] [--seconds 2] [--kind node|wireguard|openvpn] [--json]
 """
 
 import argparse
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,26 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for tests.helpers, which is not installed
 
 from re6st_core.address import Endpoint, Protocol
+from re6st_core.json_wire import encode_json
+from re6st_core.netparams import NetworkParameters, sign_parameters
+from re6st_core.prefix import Prefix
 from re6stnet.adapters.inotify import wait_for_file
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import Credentials, OpenvpnClients, OpenvpnServer
+from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.wireguard import SOCKETS, WireguardDevices, WireguardTunnel
 from re6stnet.adapters.wireguard_key import PrivateKey
 from tests.helpers.certs import NodeFiles, TestCA
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
+from tests.helpers.node_certificates import NETWORK, authority, write_node
 
 TARGET = 0.97
 MARK = 0x6E6
 LINK_LOCAL = IPv6Address("fe80::1"), IPv6Address("fe80::2")
 PORT = 1194
 SERVER_CN, CLIENT_CN = "1/16", "7/16"
-MTU = {"wireguard": 1420, "openvpn": 1400}
+MTU = {"node": 1420, "wireguard": 1420, "openvpn": 1400}
 Sides = tuple[TestNamespace, TestNamespace]
 SetUp = Callable[[Sides, Path], AbstractAsyncContextManager[str]]
 """Makes a tunnel between the sides; gives the address of the right one through it."""
@@ -129,6 +135,35 @@ async def our_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
                 await clients.remove(names[0])
             with sides[1].entered():
                 await server.stop()
+
+
+@asynccontextmanager
+async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
+    """Two whole nodes, daemon and babeld and all, that know each other from their caches; no registry."""
+    ca, prefixes = authority(), (Prefix(16, 1), Prefix(16, 2))
+    parameters = encode_json(sign_parameters(NetworkParameters(version=1), ca.key))
+    commands = []
+    for mine, side in enumerate(sides):
+        files = write_node(directory, ca, prefixes[mine])
+        with closing(SqliteStore(files / "state")) as store:
+            store.save_value("parameters", parameters)
+            store.save_peers([(prefixes[not mine], tuple(at(not mine, PORT, p) for p in Protocol))])
+        paths = [word for name in ("state", "run", "log") for word in (f"--{name}", str(files / name))]
+        paths += ["--ca", str(files / "ca.crt"), "--cert", str(files / "cert.crt")]
+        node = [sys.executable, "-m", "re6stnet.cli.daemon", "--registry", "http://127.0.0.1:9/", *paths]
+        commands.append((side, [*node, "--key", str(files / "cert.key"), "--ip", f"192.0.2.{mine + 1}"]))
+    address = str(NETWORK.address(prefixes[1]))
+    async with programs(commands, directory):
+        async with asyncio.timeout(30):
+            while True:
+                asking = ["ip", "netns", "exec", sides[0].name, "ping", "-c", "1", "-W", "1", address]
+                process = await asyncio.create_subprocess_exec(
+                    *asking, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                if await process.wait() == 0:
+                    break
+                await asyncio.sleep(0.1)  # without a route it fails at once
+        yield address
 
 
 # --- by hand --------------------------------------------------------------------------------------------
@@ -219,6 +254,7 @@ async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
 
 
 SET_UPS: dict[str, tuple[SetUp, SetUp]] = {
+    "node": (our_nodes, hand_wireguard),
     "wireguard": (our_wireguard, hand_wireguard),
     "openvpn": (our_openvpn, hand_openvpn),
 }
