@@ -3,9 +3,10 @@
 import ctypes
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,12 @@ def namespaces(count: int) -> Iterator[list[TestNamespace]]:
         yield made
     finally:
         for namespace in made:
+            # A test that failed leaves what it started; without its devices openvpn would spin for ever.
+            argv = ["ip", "netns", "pids", namespace.name]
+            left = subprocess.run(argv, check=False, capture_output=True, text=True).stdout.split()
+            for pid in {int(word) for word in left} - {os.getpid()}:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", namespace.name], check=False, capture_output=True)
 
 
