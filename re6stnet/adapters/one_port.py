@@ -80,7 +80,7 @@ class Claims:
 
     def claim(self, local_port: int, sources: Iterable[Source]) -> None:
         """Put these sources in the place of those that ``local_port`` has claimed before."""
-        wanted = set(map(_bare, sources))
+        wanted = dict.fromkeys(map(_bare, sources))
         self._local_ports.add(local_port)
         self._give_up(local_port, keep=wanted)
         for source in wanted:
