@@ -25,7 +25,7 @@ from netns_lab.story import Figure, Story
 REGISTRY = "registry"
 CLIENT_COUNT = 3
 ANSWER_WITHIN_S = 60.0
-CONVERGE_WITHIN_S = 60.0
+CONVERGE_WITHIN_S = 40.0
 STABLE_ROUNDS = 3
 # A pair counts as faster only when noise can't explain it.
 FASTER_BY = 0.9
