@@ -87,10 +87,13 @@ class Tables:
         self._unset(kind, key)
 
     def clear(self) -> None:
-        """Forget all rows: the connection ended."""
+        """Forget all rows, the newest first: the connection ended.
+
+        The order decides which row is the last known one of a destination with two installed routes.
+        """
         for kind in Kind:
             if kind is not Kind.BEST:
-                for row in list(self.live[kind].values()):
+                for row in reversed(list(self.live[kind].values())):
                     self.remove(row)
 
     def take(self) -> dict[Kind, tuple[list[Row], list[Row]]]:

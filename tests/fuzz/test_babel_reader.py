@@ -190,7 +190,15 @@ pieces = st.lists(
 )
 
 
+TWO_INSTALLED = [
+    b"add route %s prefix 0.0.0.0/0 from 2001:db8::/32 installed yes id 02:00:00:00:00:00:00:00"
+    b" metric 0 refmetric 0 via fe80::1 if t0\n" % id_
+    for id_ in (b"55d0", b"55d1")
+]
+
+
 @given(st.booleans(), pieces, st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)))
+@example(True, [TWO_INSTALLED[0], TWO_INSTALLED[1], b"\n"], {0}, set())  # which of the two was there last?
 def test_any_stream_gives_events_or_the_known_error(
     greeted: bool, stream: list[bytes], takes: set[int], commands: set[int]
 ) -> None:
