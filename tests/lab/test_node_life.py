@@ -8,10 +8,12 @@ import contextlib
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
+from cryptography import x509
 
 from netns_lab.echo import Prober
 from netns_lab.mesh import Mesh
@@ -189,11 +191,23 @@ async def test_one_open_port_is_enough(mesh: Mesh) -> None:
     assert kinds == {"wireguard"}
 
 
+async def until_published(mesh: Mesh) -> None:
+    """Wait until the registry serves the revocation, which another process has written."""
+    fetch = f"import urllib.request as u; print(u.urlopen('{mesh.url}cas/crl').read().decode())"
+    async with asyncio.timeout(20):
+        while True:
+            pem = mesh.machine("registry").run([sys.executable, "-c", fetch])
+            if len(x509.load_pem_x509_crl(pem.encode())):
+                return
+            await asyncio.sleep(0.1)
+
+
 async def test_a_revoked_node_loses_its_tunnels_once_its_peers_have_the_new_parameters(mesh: Mesh) -> None:
     for node in mesh.nodes:
         mesh.start(node)
     await everybody_answers(mesh)
     await mesh.revoke("b")
+    await until_published(mesh)
     for node in ("a", "c"):  # a restart fetches what a refresh within the hour would
         mesh.stop(node, signal.SIGKILL)
         mesh.start(node)
