@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from re6st_core.address import Endpoint
 from re6st_core.errors import ConfigError
-from re6st_core.netparams import SignedParameters
 from re6st_core.prefix import Prefix
 
 CA_PATH = "/cas/crt/ca.crt.pem"
@@ -101,9 +100,6 @@ class Problem:
     status: int
     detail: str = ""
     type: str = "about:blank"
-
-
-ParametersResponse = SignedParameters
 
 
 def https_url(url: str) -> str:

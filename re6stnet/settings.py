@@ -49,11 +49,6 @@ class Settings:
         """Where ``re6st`` asks."""
         return self.run / "re6stnet.sock"
 
-    @property
-    def crl_directory(self) -> Path:
-        """One file per revoked serial, for OpenVPN."""
-        return self.run / "crl"
-
 
 def settings_from(options: Mapping[str, Any], *, base: Path) -> Settings:
     """Validate options (name -> text, list of texts, or None); relative paths start at ``base``.

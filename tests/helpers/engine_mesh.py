@@ -14,7 +14,6 @@ from functools import partial
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.netparams import NetworkParameters
-from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
@@ -265,6 +264,3 @@ class Mesh:
 def transports(mesh: Mesh, node: SimNode) -> set[str]:
     """Transports of a node's working tunnels."""
     return {t.transport for t in node.engine.tunnels.active()}
-
-
-__all__ = ["WIREGUARD", "Mesh", "SimNode", "transports"]
