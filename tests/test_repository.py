@@ -28,7 +28,7 @@ LONG, TOO_LONG = 400, 500
 
 WITHOUT_TEST_MODULE = {
     "babel_ctl/_native/build_reader.py": "build recipe; its product is tested as babel_ctl.client",
-    "netns-lab/netns_lab/_native/build_switch.py": "build recipe; its product is tested as netns_lab.switch",
+    "netns-lab/netns_lab/_native/build_switch.py": "build recipe; its product is the switch, tested",
 }
 """Besides these, modules that only declare: dataclasses, errors, ``Protocol`` classes, tables."""
 NAMES_WITHOUT_CONCEPT = {"utils", "util", "helpers", "helper", "common", "misc", "lib", "tools"}

@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from netns_lab import cleanup
-from netns_lab.firewall import install_block
+from netns_lab.boxes.firewall import install_block
+from netns_lab.boxes.nat import install_masquerade
+from netns_lab.internet.switch import Port, Switch
+from netns_lab.internet.switch_model import port_mac
 from netns_lab.namespace import Machine
-from netns_lab.nat import install_masquerade
-from netns_lab.switch import Port, Switch
-from netns_lab.switch_model import port_mac
 from netns_lab.topology import Site, Topology
 
 _INTERNET = "internet"  # the machine that the switch runs in

@@ -11,7 +11,7 @@
  *
  * The number of a port is in its MAC address (02:6c:61:62:HH:LL, "lab" in the middle): nothing to learn,
  * nothing to forge.  Frames to group addresses (ARP, neighbour discovery) go to all other ports, each
- * with the delay of its pair.  netns_lab/switch_model.py is the same discipline in plain Python.
+ * with the delay of its pair.  netns_lab/internet/switch_model.py is the same discipline in plain Python.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -16,7 +16,8 @@ from netns_lab.namespace import NETNS_DIR
 STORY = """
 import asyncio, sys
 sys.path[:0] = {path!r}
-from netns_lab import cli, scenarios
+from netns_lab import cli
+from netns_lab.scenarios import SCENARIOS
 from netns_lab.scenarios.scenario import Scenario
 from netns_lab.story import Figure
 from re6st_core.errors import RouterError
@@ -26,7 +27,7 @@ async def play(lab, story):
     story.figure("answer", Figure(42, "", at_least={at_least}))
     {body}
 
-cli.SCENARIOS["test"] = Scenario("a test", "demo.toml", play)
+SCENARIOS["test"] = Scenario("a test", "demo.toml", play)
 sys.exit(cli.main(["run", "test", *{options!r}]))
 """
 

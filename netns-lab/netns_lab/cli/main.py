@@ -19,10 +19,8 @@ from netns_lab import cleanup, programs
 from netns_lab.lab import Lab
 from netns_lab.scenarios import SCENARIOS, Scenario
 from netns_lab.story import Story
-from netns_lab.topology import load_topology
+from netns_lab.topology import TOPOLOGIES, load_topology
 from re6st_core.errors import ConfigError, Re6stError
-
-TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

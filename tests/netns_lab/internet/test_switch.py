@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from netns_lab.internet.switch import Port, Switch
 from netns_lab.lab import Lab
-from netns_lab.switch import Port, Switch
 from netns_lab.topology import Topology
 from re6st_core.errors import RouterError
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netns_lab._native._switch import ffi, lib
-from netns_lab.switch_model import SwitchModel, port_mac
+from netns_lab.internet.switch_model import SwitchModel, port_mac
 
 PORTS = 3
 POOL = 24  # small: the limits are reached

@@ -1,7 +1,7 @@
 """The Internet of a lab: one process that carries frames between TAPs, each pair of them with its own delay.
 
-The process (:mod:`netns_lab.switch_process`) is steered by JSON lines on its standard input and ends when
-that closes, so it never outlives the lab; the TAPs live as long as the process.
+The process (:mod:`netns_lab.internet.switch_process`) is steered by JSON lines on its standard input and
+ends when that closes, so it never outlives the lab; the TAPs live as long as the process.
 """
 
 import json
@@ -61,7 +61,7 @@ class Switch:
         ``rtt_ms[a][b] / 2`` is the delay from port a to port b.  Raises RouterError when it can't start.
         """
         # -P keeps the working directory off sys.path; PYTHONPATH names where this very package is.
-        argv = [sys.executable, "-P", "-m", "netns_lab.switch_process"]
+        argv = [sys.executable, "-P", "-m", "netns_lab.internet.switch_process"]
         with log.open("ab") as stderr:
             process = subprocess.Popen(
                 home.command(argv),
@@ -70,7 +70,7 @@ class Switch:
                 stderr=stderr,
                 text=True,
                 bufsize=1,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
                 start_new_session=True,
             )
         switch = cls(process, log)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from netns_lab._native._switch import ffi, lib
-from netns_lab.switch_model import port_mac
-from netns_lab.switch_process import read_stats
+from netns_lab.internet.switch_model import port_mac
+from netns_lab.internet.switch_process import read_stats
 
 ETHERNET = 14
 
