@@ -1,0 +1,226 @@
+"""The form in which every benchmark leaves its result: figures, and what is needed to make them again.
+
+A script of this package is a parser, a function that measures, and::
+
+    if __name__ == "__main__":
+        sys.exit(run("switch", "How late is the lab's switch?", parser(), measure))
+
+``run`` adds ``--quick`` (the script decides what that means), ``--json`` and ``--results DIR``, and writes
+``results/<name>.json``::
+
+    {"benchmark", "question", "command", "machine", "date", "commit", "load", "seconds",
+     "versions": {program: text}, "notes": [text], "failure": text | null,
+     "figures": [{"name", "value", "unit", "of", "interval": [low, high] | null, "bound", "met"}]}
+
+A run that fails leaves a result that says so: an old figure never stands for a new one.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from re6st_core.errors import ConfigError, Re6stError
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+_MADE_BY_US = ":!docs/evidence.md", ":!benchmarks/results"  # new results do not make the tree a changed one
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value; those of the same ``of`` are a row of a table, those of the same name a column."""
+
+    name: str
+    value: float | None  # None: could not be measured
+    unit: str
+    of: str = ""  # what was measured, when the benchmark compares several things
+    interval: tuple[float, float] | None = None  # 95 % confidence
+    bound: str | None = None  # as in "<= 10"
+    met: bool | None = None  # None: there is no bound
+
+
+def figure(
+    name: str,
+    value: float | None,
+    unit: str,
+    *,
+    of: str = "",
+    interval: tuple[float, float] | None = None,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Figure:
+    """A figure and whether it is within its bounds; a value that could not be measured is not."""
+    parts = [f"<= {at_most:g}"] if at_most is not None else []
+    parts += [f">= {at_least:g}"] if at_least is not None else []
+    met = None
+    if parts:
+        met = value is not None and (at_most is None or value <= at_most)
+        met = met and value is not None and (at_least is None or value >= at_least)
+    return Figure(name, value, unit, of, interval, " and ".join(parts) or None, met)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a script hands over."""
+
+    figures: Sequence[Figure]
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of the programs that took part
+    notes: Sequence[str] = ()  # what a reader must know to read the figures, a sentence each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The content of a result file."""
+
+    benchmark: str
+    question: str
+    command: str
+    machine: str
+    date: str  # UTC, when it began
+    commit: str  # "+" behind it: with changes that are not in it
+    load: float  # 1-minute load average before it began: what others did on the machine
+    seconds: float
+    figures: tuple[Figure, ...] = ()
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failure: str | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether it ran to its end and every bound is met."""
+        return self.failure is None and all(each.met is not False for each in self.figures)
+
+    def write(self, directory: Path) -> None:
+        """Leave it as a file, whole or not at all."""
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{self.benchmark}.json"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+        temporary.replace(path)
+
+
+def read(path: Path) -> Result:
+    """The result in a file; ConfigError when it is not in this form."""
+    try:
+        fields = json.loads(path.read_text())
+        figures = [{**each, "interval": _pair(each.get("interval"))} for each in fields.pop("figures")]
+        notes = tuple(fields.pop("notes"))
+        return Result(figures=tuple(Figure(**each) for each in figures), notes=notes, **fields)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ConfigError(f"{path}: not a result of a benchmark: {exc}") from exc
+
+
+def _pair(value: Any) -> tuple[float, float] | None:  # Any: decoded JSON
+    if value is None:
+        return None
+    low, high = value
+    return low, high
+
+
+def started(benchmark: str, question: str, command: str) -> Result:
+    """A result without figures yet: what is known when a benchmark begins."""
+    return Result(
+        benchmark=benchmark,
+        question=question,
+        command=command,
+        machine=machine(),
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        commit=commit(),
+        load=round(os.getloadavg()[0], 2),
+        seconds=0,
+    )
+
+
+def run(
+    benchmark: str,
+    question: str,
+    parser: argparse.ArgumentParser,
+    measure: Callable[[argparse.Namespace], Measured],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Measure and leave the result; returns the exit status: 0, or 1 if it failed or missed a bound."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print the result as it is written")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write it (%(default)s)")
+    options = parser.parse_args(argv)
+    result = started(benchmark, question, shlex.join(["python", "-m", f"benchmarks.{benchmark}", *argv]))
+    began = time.monotonic()
+
+    def end(**changes: Any) -> Result:  # Any: fields of Result
+        ended = dataclasses.replace(result, seconds=round(time.monotonic() - began, 1), **changes)
+        ended.write(options.results)
+        return ended
+
+    try:
+        measured = measure(options)
+    except Re6stError as exc:
+        end(failure=str(exc))
+        print(f"{benchmark}: {exc}", file=sys.stderr)
+        return 1
+    except Exception as exc:
+        end(failure=f"{type(exc).__name__}: {exc}")
+        raise
+    result = end(
+        figures=tuple(measured.figures), versions=dict(measured.versions), notes=tuple(measured.notes)
+    )
+    print(json.dumps(dataclasses.asdict(result)) if options.json else as_text(result))
+    return 0 if result.met else 1
+
+
+def as_text(result: Result) -> str:
+    """The figures, a line each."""
+    lines = [f"{result.benchmark}: {result.question}  ({result.seconds:g} s)"]
+    lines += [f"  FAILED: {result.failure}"] if result.failure else []
+    for each in result.figures:
+        value = "not measured" if each.value is None else f"{each.value:.4g} {each.unit}".rstrip()
+        if each.interval:
+            value += " [{:.4g}, {:.4g}]".format(*each.interval)
+        if each.bound:
+            value += f"  ({each.bound}{'' if each.met else ', MISSED'})"
+        lines.append(f"  {' / '.join(filter(None, (each.of, each.name)))}: {value}")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What it runs on, in one line."""
+    cpu, memory = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    models = [line for line in cpu.read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(": ")[2] if models else platform.machine()
+    kilobytes = int(memory.read_text().split()[1])
+    release = platform.freedesktop_os_release()
+    return (
+        f"{os.cpu_count()} x {model}, {kilobytes / 1e6:.0f} GB, Linux {platform.release()},"
+        f" {release.get('PRETTY_NAME', release['NAME'])}, Python {platform.python_version()}"
+    )
+
+
+def commit() -> str:
+    """The commit of this checkout, ``+`` behind it if files differ; ``unknown`` outside a repository."""
+    try:
+        name = _git("rev-parse", "--short", "HEAD").strip()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_MADE_BY_US)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{name}+" if changed else name
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def version_of(*argv: str) -> str:
+    """The first line that a program prints about its version; an empty text if it prints none."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10)
+    return next(iter((done.stdout or done.stderr).strip().splitlines()), "")
