@@ -1,34 +1,26 @@
-"""The ``netns-lab`` command: run scenarios, list them and the labs that are up, remove what dead labs left.
+"""The ``netns-lab`` command: one module per group of sub-commands, each with ``add_parser(commands)``.
 
-Exit status: 0 the scenario passed; 1 it failed; 2 it could not be run (usage, topology file, privileges,
-programs); 130 after Ctrl-C.
+Exit status: 0 done, and a scenario passed; 1 it failed; 2 it could not be done (usage, topology file,
+privileges, programs); 130 after Ctrl-C.
 """
 
 import argparse
-import asyncio
-import contextlib
-import json
-import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from rich.console import Console
-
-from netns_lab import cleanup, programs
-from netns_lab.lab import Lab
-from netns_lab.scenarios import SCENARIOS, Scenario
-from netns_lab.story import Story
-from netns_lab.topology import TOPOLOGIES, load_topology
+from netns_lab.cli import housekeeping, run
 from re6st_core.errors import ConfigError, Re6stError
+
+# In the order of the help.  A module sets ``command`` on its parser: arguments in, exit status out.
+_GROUPS = (run, housekeeping)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (default: the process's arguments); returns the exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        status: int = arguments.command(arguments)
+        return command(arguments)
     except ConfigError as exc:
         for problem in exc.problems:
             print(f"netns-lab: {problem}", file=sys.stderr)
@@ -38,92 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="netns-lab", description="An Internet in network namespaces.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run a scenario")
-    run.add_argument("scenario", metavar="NAME", help="see netns-lab list")
-    run.add_argument(
-        "--exit", action="store_true", help="leave when the story is told instead of waiting for Ctrl-C"
-    )
-    run.add_argument(
-        "--json", action="store_true", help="print the report as one JSON object; implies --exit"
-    )
-    run.add_argument("--keep", type=Path, metavar="DIR", help="put all files of the lab there and leave them")
-    run.add_argument("--topology", type=Path, metavar="FILE", help="instead of the scenario's own")
-    run.set_defaults(command=_run)
-    listing = commands.add_parser("list", help="scenarios, and labs that are up")
-    listing.set_defaults(command=_list)
-    clean = commands.add_parser("clean", help="remove what labs left whose process was killed")
-    clean.set_defaults(command=_clean)
+    for group in _GROUPS:
+        group.add_parser(commands)
     return parser
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    for name, scenario in SCENARIOS.items():
-        print(f"{name:16} {scenario.title}")
-    for record in cleanup.records():
-        state = f"up, process {record.owner_pid}" if record.alive else "dead; remove it with netns-lab clean"
-        print(f"lab {record.lab_id}: {record.scenario}, {state}")
-    return 0
-
-
-def _clean(arguments: argparse.Namespace) -> int:
-    programs.require({"ip": "iproute2"})
-    for record in cleanup.clean_dead():
-        print(f"removed lab {record.lab_id} ({record.scenario})")
-    return 0
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    scenario = SCENARIOS.get(arguments.scenario)
-    if scenario is None:
-        raise ConfigError(f"no scenario {arguments.scenario!r}; there are: {', '.join(SCENARIOS)}")
-    topology = load_topology(arguments.topology or TOPOLOGIES / scenario.topology)
-    programs.require(programs.LAB_PACKAGES | programs.MESH_PACKAGES)
-    story = Story(arguments.scenario, Console(stderr=arguments.json))
-    stay = not (arguments.exit or arguments.json)
-    lab = Lab(topology, scenario=arguments.scenario, keep=arguments.keep)
-    try:
-        interrupted = asyncio.run(_play(scenario, lab, story, stay=stay))
-    finally:
-        if lab.keep_files and hasattr(lab, "directory"):
-            print(f"files and logs of the lab: {lab.directory}", file=sys.stderr)
-    if arguments.json:
-        print(json.dumps(story.report()))
-    for failure in story.failures:
-        print(f"netns-lab: {failure}", file=sys.stderr)
-    if not story.passed:
-        return 1
-    return 130 if interrupted else 0
-
-
-async def _play(scenario: Scenario, lab: Lab, story: Story, *, stay: bool) -> bool:
-    """Build, play, remove; returns whether it was ended by a signal before the story was told."""
-    told = False
-    # SIGTERM and SIGHUP end it as Ctrl-C does: by cancelling this task, so that everything is removed.
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        with story.step("building the Internet"):
-            lab.__enter__()
-        try:
-            await scenario.play(lab, story)
-            told = True
-            if stay:
-                story.event("everything stays up until Ctrl-C")
-                await asyncio.Event().wait()
-        except Re6stError as exc:
-            story.expect(False, str(exc))
-        except Exception:  # a mistake of ours: its traces are wanted
-            lab.keep_files = True
-            raise
-        finally:
-            lab.keep_files |= not story.passed
-            lab.__exit__(None, None, None)
-    return not told and story.passed

@@ -1,0 +1,31 @@
+"""``netns-lab list`` and ``clean``: what there is to run, what runs, and what the dead left."""
+
+import argparse
+
+from netns_lab import cleanup, programs
+from netns_lab.cli.parsers import Commands
+from netns_lab.scenarios import SCENARIOS
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the sub-commands."""
+    listing = commands.add_parser("list", help="scenarios, and labs that are up")
+    listing.set_defaults(command=_list)
+    clean = commands.add_parser("clean", help="remove what labs left whose process was killed")
+    clean.set_defaults(command=_clean)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    for name, scenario in SCENARIOS.items():
+        print(f"{name:16} {scenario.title}")
+    for record in cleanup.records():
+        state = f"up, process {record.owner_pid}" if record.alive else "dead; remove it with netns-lab clean"
+        print(f"lab {record.lab_id}: {record.scenario}, {state}")
+    return 0
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    programs.require({"ip": "iproute2"})
+    for record in cleanup.clean_dead():
+        print(f"removed lab {record.lab_id} ({record.scenario})")
+    return 0
