@@ -17,6 +17,7 @@ from typing import Self
 from netns_lab import cleanup
 from netns_lab.boxes.firewall import install_block
 from netns_lab.boxes.nat import install_masquerade
+from netns_lab.host_limits import raise_limits, wanted_limits
 from netns_lab.internet.switch import Port, Switch
 from netns_lab.internet.switch_model import port_mac
 from netns_lab.namespace import Machine
@@ -60,6 +61,7 @@ class Lab:
         self.machines: dict[str, Machine] = {}
 
     def __enter__(self) -> Self:
+        raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
         self.record = cleanup.register(self._scenario, self._keep)
         assert self.record.directory is not None
