@@ -31,6 +31,8 @@ from registry.store.transaction import Transaction
 _log = logging.getLogger(__name__)
 FRESH = timedelta(seconds=1)
 """For how long another process's revocation may go unnoticed: every request asks for the newest list."""
+MAX_TOKENS = 10_000
+"""At once: whoever types one zero too many does not wait for minutes."""
 MAX_TEXT = 200
 """Characters of the email, location and names that a node gives."""
 
@@ -149,11 +151,9 @@ class Registry:
         self, email: str, prefix_length: int | None, now: datetime, text: str | None = None
     ) -> Token:
         """A new token.  Raises BadRequestError for an impossible length, or a token that exists."""
-        length = self.settings.prefix_length if prefix_length is None else prefix_length
-        if not 1 <= length <= self.settings.network.free_bits:
-            raise BadRequestError(f"prefix length {length} is outside 1..{self.settings.network.free_bits}")
+        length = self._token_length(prefix_length)
         if text is None:
-            text = base64.b32encode(secrets.token_bytes(15)).decode().lower()
+            text = _random_token()
         if not 8 <= len(text) <= MAX_TEXT or not text.isprintable():
             raise BadRequestError(f"a token has 8 to {MAX_TEXT} printable characters")
         token = Token(text=text, email=email, prefix_length=length, created=now)
@@ -162,6 +162,25 @@ class Registry:
                 raise BadRequestError("this token exists already")
             transaction.add_token(token)
         return token
+
+    def add_tokens(self, count: int, email: str, prefix_length: int | None, now: datetime) -> list[Token]:
+        """``count`` random tokens, all or none.  Raises BadRequestError as :meth:`add_token` does."""
+        if not 1 <= count <= MAX_TOKENS:
+            raise BadRequestError(f"{count} tokens are outside 1..{MAX_TOKENS}")
+        length = self._token_length(prefix_length)
+        tokens = [
+            Token(text=_random_token(), email=email, prefix_length=length, created=now) for _ in range(count)
+        ]
+        with self.database.write() as transaction:
+            for token in tokens:
+                transaction.add_token(token)
+        return tokens
+
+    def _token_length(self, wanted: int | None) -> int:
+        length = self.settings.prefix_length if wanted is None else wanted
+        if not 1 <= length <= self.settings.network.free_bits:
+            raise BadRequestError(f"prefix length {length} is outside 1..{self.settings.network.free_bits}")
+        return length
 
     def tokens(self) -> list[Token]:
         """All tokens, oldest first."""
@@ -249,6 +268,10 @@ def _request(pem: str) -> x509.CertificateSigningRequest:
         return load_request_untrusted(pem)
     except CertificateError as exc:
         raise BadRequestError(str(exc)) from exc
+
+
+def _random_token() -> str:
+    return base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 def _subject(csr: x509.CertificateSigningRequest) -> str:

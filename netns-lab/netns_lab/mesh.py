@@ -63,6 +63,8 @@ class Mesh:
         self._watches: dict[int, str] = {}  # pidfd -> name
         # Enrolment is work for the processor: more at once would only be slower.
         self._enough = asyncio.Semaphore(os.cpu_count() or 1)
+        self._making_tokens = asyncio.Lock()
+        self._tokens: list[str] = []
 
     def __enter__(self) -> Self:
         self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -127,7 +129,7 @@ class Mesh:
     async def join(self, node: str) -> IPv6Address:
         """Give a node a token and let it enrol; returns the overlay address its certificate states."""
         async with self._enough:
-            token = json_object(await self._registry_command("token", "add", "--json"))["token"]
+            token = await self._token()
             etc = self._directory(node, "etc")
             conf = [*own("re6st-conf"), "-d", str(etc), "--registry", self.url]
             conf += ["--fingerprint", self._fingerprint, "--token", token]
@@ -137,6 +139,14 @@ class Mesh:
         address = next(ip for ip in names.get_values_for_type(x509.IPAddress) if isinstance(ip, IPv6Address))
         self.addresses[node] = address
         return address
+
+    async def _token(self) -> str:
+        """A token; the first call makes one for each node, as starting the command is what costs."""
+        async with self._making_tokens:
+            if not self._tokens:
+                words = ("token", "add", "--count", str(len(self.nodes)), "--json")
+                self._tokens = json_object(await self._registry_command(*words))["tokens"]
+            return self._tokens.pop()
 
     async def revoke(self, node: str) -> None:
         """Revoke the certificate of a node."""

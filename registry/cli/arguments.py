@@ -61,11 +61,12 @@ def _init(init: argparse.ArgumentParser) -> None:
 
 def _tokens(token: argparse.ArgumentParser) -> None:
     verbs = token.add_subparsers(dest="verb", required=True)
-    add = verbs.add_parser("add", help="make a token for one node and print it")
+    add = verbs.add_parser("add", help="make a token for one node, or several, and print it")
     _common(add)
     add.add_argument("--email", default="", help="of who gets it")
     add.add_argument("--prefix-length", type=int, metavar="L", help="bits of the node's prefix")
     add.add_argument("--token", help="the token itself, instead of a random one")
+    add.add_argument("--count", type=int, metavar="N", help="make so many, each for one node")
     _common(verbs.add_parser("list", help="show all, with their age and who used them"))
     delete = verbs.add_parser("delete", help="withdraw a token")
     _common(delete)

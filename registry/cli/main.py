@@ -118,13 +118,23 @@ def _text(value: object) -> str:
 def _run(arguments: argparse.Namespace) -> None:
     level = logging.DEBUG if arguments.verbose else logging.INFO
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
-    app.run(arguments.dir, tuple(arguments.listen) if arguments.listen else app.EVERYWHERE)
+    from registry import server  # noqa: PLC0415 - the other commands need no web server: half of their time
+
+    server.run(arguments.dir, tuple(arguments.listen) if arguments.listen else server.EVERYWHERE)
 
 
 def _token_add(arguments: argparse.Namespace) -> None:
+    length, count = arguments.prefix_length, arguments.count
+    if count is None:
+        with _opened(arguments) as registry:
+            token = registry.add_token(arguments.email, length, _now(), arguments.token)
+        print(json.dumps({"token": token.text}) if arguments.json else token.text)
+        return
+    if arguments.token is not None:
+        raise ConfigError("--token says what one token is: it cannot be given with --count")
     with _opened(arguments) as registry:
-        token = registry.add_token(arguments.email, arguments.prefix_length, _now(), arguments.token)
-    print(json.dumps({"token": token.text}) if arguments.json else token.text)
+        tokens = [token.text for token in registry.add_tokens(count, arguments.email, length, _now())]
+    print(json.dumps({"tokens": tokens}) if arguments.json else "\n".join(tokens))
 
 
 def _token_list(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from re6st_core.prefix import Network, Prefix
 from re6st_core.registry_wire import EnrolRequest
 from registry import app
 from registry.client import RegistryClient
+from registry.server import Server
 from registry.service import Registry
 from registry.settings import Settings
 
@@ -64,7 +65,7 @@ class Served:
 
     directory: Path
     registry: Registry
-    server: app.Server
+    server: Server
 
     @property
     def url(self) -> str:
@@ -116,7 +117,7 @@ async def served(directory: Path, *, anonymous: int = 0) -> AsyncIterator[Served
     """A registry, listening while the context lasts."""
     address = own_address()
     registry = make(directory, address=address, anonymous=anonymous)
-    server = app.Server(directory, registry)
+    server = Server(directory, registry)
     try:
         await server.start((address,))
         yield Served(directory, registry, server)

@@ -178,3 +178,13 @@ def test_a_token_exists_once(registry: Registry) -> None:
     with pytest.raises(BadRequestError, match="exists already"):
         registry.add_token("", None, NOW, "chosen token")
     assert len({new_token(registry) for _ in range(20)}) == 20
+
+
+def test_many_tokens_are_made_at_once_and_each_is_for_one_node(registry: Registry) -> None:
+    made = registry.add_tokens(3, "fleet@example.org", 8, NOW)
+    assert len({token.text for token in made}) == 3
+    assert sorted(registry.tokens(), key=lambda t: t.text) == sorted(made, key=lambda t: t.text)
+    for count in (0, 10_001):
+        with pytest.raises(BadRequestError, match=r"1\.\.10000"):
+            registry.add_tokens(count, "", None, NOW)
+    assert len(registry.tokens()) == 3

@@ -20,6 +20,7 @@ from re6st_core.identity import fingerprint, load_certificate_untrusted, prefix_
 from re6st_core.prefix import Prefix
 from re6stnet.cli.conf import main
 from registry import app
+from registry.server import Server
 from registry.service import Registry
 from tests.helpers.registry import NETWORK, PORT, make, new_token, now, own_address, request_for
 
@@ -39,7 +40,7 @@ def background(directory: Path) -> Iterator[Registry]:
     address = own_address()
     registry = make(directory, address=address)
     started, loop = threading.Event(), asyncio.new_event_loop()
-    server = app.Server(directory, registry)
+    server = Server(directory, registry)
     stop = asyncio.Event()
 
     async def serve() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -182,3 +184,26 @@ def test_ages_have_one_unit() -> None:
 
     ages = [timedelta(seconds=5), timedelta(minutes=3), timedelta(hours=30), timedelta(days=3)]
     assert [_age(now() - age)[:2].strip() for age in ages] == ["5", "3", "1", "3"]
+
+
+def test_a_fleet_gets_its_tokens_at_once(call: Call) -> None:
+    call(*INIT)
+    made = as_json(call("token", "add", "--count", "3", "--email", "fleet@example.org", "--json"))
+    assert isinstance(made, dict)
+    texts = call("token", "add", "--count", "2")[1].split()
+    listed = as_json(call("token", "list", "--json"))
+    assert isinstance(listed, list)
+    assert sorted(t["token"] for t in listed) == sorted([*made["tokens"], *texts])
+    assert len(listed) == 5
+
+
+def test_a_count_of_none_and_one_token_for_many_are_refused(call: Call) -> None:
+    call(*INIT)
+    assert call("token", "add", "--count", "0")[0] == 1
+    assert call("token", "add", "--count", "2", "--token", "chosen token")[0] == 2
+    assert as_json(call("token", "list", "--json")) == []
+
+
+def test_only_run_loads_the_web_server() -> None:
+    code = "import sys, registry.cli.main; sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,6 +21,7 @@ from registry.domain.sampling import RECENT, STORE_AGAIN, STORE_BURST
 from registry.errors import RefusedError
 from registry.http import private
 from registry.http.context import CALL_INTERVAL_S, CALLS
+from registry.server import Server
 from tests.helpers.registry import Served, new_token, now, request_pem, served
 
 HERE = decode_endpoints_untrusted("192.0.2.1,1194,udp;2001:db8::1,1194,tcp6,FR")
@@ -156,7 +157,7 @@ async def restarted(registry: Served, later: timedelta) -> Served:
     """The registry of another process on the same directory, some time later."""
     await registry.server.close()
     again = app.open_registry(registry.directory)
-    server = app.Server(registry.directory, again)
+    server = Server(registry.directory, again)
     start = now()
     server._context.now = lambda: start + later
     await server.start((again.settings.hosts[0],))
