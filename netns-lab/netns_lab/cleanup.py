@@ -6,6 +6,7 @@ the lab lives in one.  TAPs, veths, bridges and firewall rules go with their nam
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -32,7 +33,7 @@ class LabRecord:
     """What is known of a lab, alive or dead."""
 
     lab_id: str
-    scenario: str
+    label: str  # of the user's choice, else the scenario or topology
     owner_pid: int
     owner_start: int  # clock ticks since boot, from /proc/PID/stat
     directory: Path | None
@@ -58,27 +59,48 @@ def process_start(pid: int) -> int | None:
     return None if state == "Z" else int(fields[18])
 
 
-def register(scenario: str, keep: Path | None) -> LabRecord:
+def register(label: str, keep: Path | None, *, unique: bool = False) -> LabRecord:
     """Put a new lab of this process on record and make its directory (``keep``, or a temporary one).
 
-    Raises ConfigError when ``keep`` can't be used: it must be absent or empty.
+    Raises ConfigError when ``keep`` can't be used (it must be absent or empty), or when the label must be
+    ``unique`` and a lab of this label is up.
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise ConfigError(f"{keep}: not an empty directory")
-    RUN_DIR.mkdir(mode=0o755, exist_ok=True)
     pid = os.getpid()
-    while True:
-        lab_id = secrets.token_hex(3)
-        directory = keep.resolve() if keep else Path(tempfile.gettempdir()) / f"netns-lab-{lab_id}"
-        record = LabRecord(lab_id, scenario, pid, process_start(pid) or 0, directory, keep is not None)
-        if _write_new(record):
-            break
+    with _registering():
+        if unique and (same := [lab for lab in records() if lab.alive and lab.label == label]):
+            raise ConfigError(
+                f"a lab {label!r} is up already, process {same[0].owner_pid}: netns-lab down {label}, "
+                "or give this one another --name"
+            )
+        while True:
+            lab_id = secrets.token_hex(3)
+            directory = keep.resolve() if keep else Path(tempfile.gettempdir()) / f"netns-lab-{lab_id}"
+            record = LabRecord(lab_id, label, pid, process_start(pid) or 0, directory, keep is not None)
+            if _write_new(record):
+                break
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=record.keep)
     except OSError as exc:
         _record_path(lab_id).unlink()
         raise ConfigError(f"{directory}: {exc.strerror}") from exc
     return record
+
+
+@contextlib.contextmanager
+def _registering() -> Iterator[None]:
+    """Make the directory of records, and let one process at a time look at it and add to it."""
+    try:
+        RUN_DIR.mkdir(mode=0o755, exist_ok=True)
+        handle = os.open(RUN_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ConfigError(f"{RUN_DIR}: {exc.strerror}") from exc
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def records() -> list[LabRecord]:
@@ -120,6 +142,7 @@ def clean(record: LabRecord, *, keep_directory: bool) -> None:
         _kill_inside(inodes)  # what was about to enter while the others were killed
     if record.directory is not None and not keep_directory:
         shutil.rmtree(record.directory, ignore_errors=True)
+    (RUN_DIR / f"{record.lab_id}.sock").unlink(missing_ok=True)
     _record_path(record.lab_id).unlink(missing_ok=True)
 
 
@@ -180,7 +203,7 @@ def _write_new(record: LabRecord) -> bool:
     """Write the record whole or not at all; False when another lab has this id."""
     temporary = RUN_DIR / f".{record.lab_id}.{record.owner_pid}.tmp"
     fields = {
-        "scenario": record.scenario,
+        "scenario": record.label,
         "owner_pid": record.owner_pid,
         "owner_start": record.owner_start,
         "directory": str(record.directory),
@@ -206,7 +229,7 @@ def _read(path: Path) -> LabRecord:
         fields = json.loads(path.read_text())
         return LabRecord(
             lab_id=path.stem,
-            scenario=str(fields["scenario"]),
+            label=str(fields["scenario"]),
             owner_pid=int(fields["owner_pid"]),
             owner_start=int(fields["owner_start"]),
             directory=Path(fields["directory"]),

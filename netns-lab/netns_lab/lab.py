@@ -52,10 +52,16 @@ _UNDERLAY = {"net.ipv6.conf.net0.accept_dad": 0, "net.ipv6.conf.net0.disable_ipv
 class Lab:
     """Use as a context manager; entering builds everything, leaving removes it, whatever happened."""
 
-    def __init__(self, topology: Topology, *, scenario: str = "", keep: Path | None = None) -> None:
-        """``keep``: an absent or empty directory for all files, which then stay; else they are temporary."""
+    def __init__(
+        self, topology: Topology, *, label: str = "", unique: bool = False, keep: Path | None = None
+    ) -> None:
+        """``keep``: an absent or empty directory for all files, which then stay; else they are temporary.
+
+        ``unique``: refuse to be a second lab of this label (default: the topology's name).
+        """
         self.topology = topology
-        self._scenario = scenario or topology.name
+        self._label = label or topology.name
+        self._unique = unique
         self._keep = keep
         self.keep_files = keep is not None
         self.machines: dict[str, Machine] = {}
@@ -63,7 +69,7 @@ class Lab:
     def __enter__(self) -> Self:
         raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
-        self.record = cleanup.register(self._scenario, self._keep)
+        self.record = cleanup.register(self._label, self._keep, unique=self._unique)
         assert self.record.directory is not None
         self.directory = self.record.directory
         try:

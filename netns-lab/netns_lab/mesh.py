@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -134,10 +134,7 @@ class Mesh:
             conf = [*own("re6st-conf"), "-d", str(etc), "--registry", self.url]
             conf += ["--fingerprint", self._fingerprint, "--token", token]
             await self.machine(node).call(conf, cwd=etc, log=self.log(node))
-        certificate = x509.load_pem_x509_certificate((etc / "cert.crt").read_bytes())
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        address = next(ip for ip in names.get_values_for_type(x509.IPAddress) if isinstance(ip, IPv6Address))
-        self.addresses[node] = address
+        address = self.addresses[node] = certified_address(etc / "cert.crt")
         return address
 
     async def _token(self) -> str:
@@ -147,6 +144,20 @@ class Mesh:
                 words = ("token", "add", "--count", str(len(self.nodes)), "--json")
                 self._tokens = json_object(await self._registry_command(*words))["tokens"]
             return self._tokens.pop()
+
+    async def form(self, progress: Callable[[str], None]) -> None:
+        """Registry, enrolment and daemons of all nodes; ``progress`` is told each thing that is done."""
+        progress(f"the registry answers at {self.url}, CA {await self.start_registry()}")
+
+        async def join(node: str) -> None:
+            progress(f"{node} is {await self.join(node)}")
+
+        async with asyncio.TaskGroup() as group:
+            for node in self.nodes:
+                group.create_task(join(node))
+        for node in self.nodes:
+            self.start(node)
+        progress("all daemons started")
 
     async def revoke(self, node: str) -> None:
         """Revoke the certificate of a node."""
@@ -164,6 +175,11 @@ class Mesh:
         for option, name in (("--run", "run"), ("--state", "state"), ("--log", "log")):
             argv += [option, str(self._directory(node, name))]
         return [*argv, "--port", str(self._port), "--client-count", str(self._client_count)]
+
+    def daemon_pid(self, node: str) -> int | None:
+        """The process of a node's daemon (or of the registry); None: it does not run."""
+        daemon = self._daemons.get(node)
+        return None if daemon is None or daemon.poll() is not None else daemon.pid
 
     def stop(self, node: str, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the daemon of a node and wait for its end; returns its exit status (negative: signal)."""
@@ -237,6 +253,13 @@ class Mesh:
             log = self._lab.logs / "switch.log" if name == "the switch" else self.log(name)
             who = name if name == "the switch" else f"the daemon of {name}"
             self._death.set_exception(RouterError(f"{who} ended: {last_line(log)} (see {log})"))
+
+
+def certified_address(certificate: Path) -> IPv6Address:
+    """The overlay address that a node's certificate states."""
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return next(ip for ip in names.get_values_for_type(x509.IPAddress) if isinstance(ip, IPv6Address))
 
 
 def json_object(text: str) -> dict[str, Any]:  # Any: the shape is what the caller asks of it

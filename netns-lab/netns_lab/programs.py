@@ -56,6 +56,11 @@ def own(command: str) -> list[str]:
     ]
 
 
+def own_directory() -> str:
+    """Where our commands are installed, if they are."""
+    return str(Path(sys.executable).parent)
+
+
 def own_environment() -> dict[str, str]:
     """The environment for our commands: they import the same packages as this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -165,3 +165,16 @@ def _document() -> object:
         ],
         "delays": {"rtt_ms": [[0, 5], [5, 0]]},
     }
+
+
+def test_two_labs_may_share_a_label_unless_one_must_be_unique(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "RUN_DIR", tmp_path / "run")
+    first = cleanup.register("demo", tmp_path / "first")
+    second = cleanup.register("demo", tmp_path / "second")
+    assert first.lab_id != second.lab_id
+    with pytest.raises(ConfigError, match=f"process {os.getpid()}: netns-lab down demo"):
+        cleanup.register("demo", tmp_path / "third", unique=True)
+    assert cleanup.register("other", tmp_path / "third", unique=True).label == "other"
+    assert len(cleanup.records()) == 3

@@ -20,12 +20,12 @@ def _list(arguments: argparse.Namespace) -> int:
         print(f"{name:16} {scenario.title}")
     for record in cleanup.records():
         state = f"up, process {record.owner_pid}" if record.alive else "dead; remove it with netns-lab clean"
-        print(f"lab {record.lab_id}: {record.scenario}, {state}")
+        print(f"lab {record.lab_id}: {record.label}, {state}")
     return 0
 
 
 def _clean(arguments: argparse.Namespace) -> int:
     programs.require({"ip": "iproute2"})
     for record in cleanup.clean_dead():
-        print(f"removed lab {record.lab_id} ({record.scenario})")
+        print(f"removed lab {record.lab_id} ({record.label})")
     return 0

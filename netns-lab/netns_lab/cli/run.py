@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     programs.require(programs.LAB_PACKAGES | programs.MESH_PACKAGES)
     story = Story(arguments.scenario, Console(stderr=arguments.json))
     stay = not (arguments.exit or arguments.json)
-    lab = Lab(topology, scenario=arguments.scenario, keep=arguments.keep)
+    lab = Lab(topology, label=arguments.scenario, keep=arguments.keep)
     try:
         interrupted = asyncio.run(_play(scenario, lab, story, stay=stay))
     finally:

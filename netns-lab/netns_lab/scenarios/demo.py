@@ -52,23 +52,9 @@ async def play(lab: Lab, story: Story) -> None:
 
 async def form(mesh: Mesh, story: Story) -> None:
     """Registry, enrolment, daemons."""
-    with story.step("creating the network and starting its registry"):
-        fingerprint = await mesh.start_registry()
-    story.event(f"registry answers at {mesh.url}, CA {fingerprint}")
-    with story.step(f"{len(mesh.nodes)} nodes join with a token each") as step:
-
-        async def join(node: str) -> None:
-            step.progress(f"{node} is {await mesh.join(node)}")
-
-        async def join_all() -> None:
-            async with asyncio.TaskGroup() as group:
-                for node in mesh.nodes:
-                    group.create_task(join(node))
-
-        await mesh.unless_one_dies(join_all())
-    for node in mesh.nodes:
-        mesh.start(node)
-    story.event("all daemons started")
+    with story.step(f"a registry, and {len(mesh.nodes)} nodes that join it with a token each") as step:
+        await mesh.unless_one_dies(mesh.form(step.progress))
+    story.event(f"registry answers at {mesh.url}; all daemons started")
 
 
 async def every_pair_answers(mesh: Mesh, story: Story) -> bool:
