@@ -110,7 +110,8 @@ class Lab:
             for site in self.topology.sites
         ]
         internet = self.machines[_INTERNET]
-        self.switch = Switch.start(ports, self.topology.rtt_ms, home=internet, log=self.logs / "switch.log")
+        rtt_ms = [[2 * link.delay_ms for link in row] for row in self.topology.links]
+        self.switch = Switch.start(ports, rtt_ms, home=internet, log=self.logs / "switch.log")
         for number, site in enumerate(self.topology.sites):
             if site.nat:
                 self._build_nat(number, site)

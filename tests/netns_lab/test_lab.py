@@ -2,13 +2,12 @@
 
 import asyncio
 import socket
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from netns_lab.cleanup import RUN_DIR, records
-from netns_lab.echo import Pair, Prober, Reply
+from netns_lab.echo import Address, Pair, Prober, Reply
 from netns_lab.lab import Lab
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.topology import Topology
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.root
 TOLERANCE_MS = 5.0
 
 
-def targets(topology: Topology) -> dict[Pair, IPv4Address]:
+def targets(topology: Topology) -> dict[Pair, Address]:
     """Every pair that can ask directly."""
     return {
         (a, b): address
