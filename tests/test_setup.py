@@ -26,11 +26,16 @@ def add(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def run_setup(commands: Path, user_id: int) -> subprocess.CompletedProcess[str]:
+def run_setup(commands: Path, user_id: int, *words: str) -> subprocess.CompletedProcess[str]:
     add(commands, "id", f"echo {user_id}")
     environment = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}"}
     return subprocess.run(
-        [ROOT / "tools" / "setup"], env=environment, capture_output=True, text=True, check=False, timeout=30
+        [ROOT / "tools" / "setup", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 
@@ -54,6 +59,18 @@ def test_root_installs_exactly_what_is_missing(commands: Path) -> None:
     assert install.endswith(" install --no-install-recommends babeld iperf3")
     assert "setup: apt-get install babeld iperf3" in done.stdout
     assert (done.returncode, done.stderr) == (2, "setup: still missing after installation: babeld iperf3\n")
+
+
+def test_the_programs_for_comparison_are_asked_for_only_by_bench(commands: Path) -> None:
+    add(commands, "dpkg-query", "exit 1")
+    assert "yggdrasil" not in run_setup(commands, 1000).stderr
+    assert run_setup(commands, 1000, "bench").stderr.endswith(" tinc nebula yggdrasil\n")
+
+
+def test_an_unknown_word_is_refused(commands: Path) -> None:
+    done = run_setup(commands, 0, "benhc")
+    assert (done.returncode, done.stderr) == (2, "setup: usage: tools/setup [bench]\n")
+    assert not (commands / "log").exists()
 
 
 def test_a_failed_installation_is_told(commands: Path) -> None:
