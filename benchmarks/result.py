@@ -42,7 +42,7 @@ class Figure:
     """One measured value; those of the same ``of`` are a row of a table, those of the same name a column."""
 
     name: str
-    value: float | None  # None: could not be measured
+    value: float | str | None  # text: as in "pass"; None: could not be measured
     unit: str
     of: str = ""  # what was measured, when the benchmark compares several things
     interval: tuple[float, float] | None = None  # 95 % confidence
@@ -98,8 +98,10 @@ class Result:
 
     @property
     def met(self) -> bool:
-        """Whether it ran to its end and every bound is met."""
-        return self.failure is None and all(each.met is not False for each in self.figures)
+        """Whether it ran to its end, measured everything, and every bound is met."""
+        return self.failure is None and all(
+            each.value is not None and each.met is not False for each in self.figures
+        )
 
     def write(self, directory: Path) -> None:
         """Leave it as a file, whole or not at all."""
@@ -142,6 +144,28 @@ def started(benchmark: str, question: str, command: str) -> Result:
     )
 
 
+def record(
+    benchmark: str, question: str, command: str, measure: Callable[[], Measured], directory: Path
+) -> Result:
+    """Measure and leave the result in ``directory``; a mistake of ours is left there too, then raised."""
+    result, began = started(benchmark, question, command), time.monotonic()
+
+    def end(**changes: Any) -> Result:  # Any: fields of Result
+        ended = dataclasses.replace(result, seconds=round(time.monotonic() - began, 1), **changes)
+        ended.write(directory)
+        return ended
+
+    try:
+        measured = measure()
+    except Re6stError as exc:
+        return end(failure=str(exc))
+    except Exception as exc:
+        end(failure=f"{type(exc).__name__}: {exc}")
+        raise
+    figures, notes = tuple(measured.figures), tuple(measured.notes)
+    return end(figures=figures, versions=dict(measured.versions), notes=notes)
+
+
 def run(
     benchmark: str,
     question: str,
@@ -149,34 +173,21 @@ def run(
     measure: Callable[[argparse.Namespace], Measured],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Measure and leave the result; returns the exit status: 0, or 1 if it failed or missed a bound."""
+    """The ``main`` of a script; returns the exit status: 0, or 1 if it failed or missed a bound."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    common_options(parser)
+    options = parser.parse_args(argv)
+    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *argv])
+    result = record(benchmark, question, command, lambda: measure(options), options.results)
+    print(json.dumps(dataclasses.asdict(result)) if options.json else as_text(result))
+    return 0 if result.met else 1
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every script has."""
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--json", action="store_true", help="print the result as it is written")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write it (%(default)s)")
-    options = parser.parse_args(argv)
-    result = started(benchmark, question, shlex.join(["python", "-m", f"benchmarks.{benchmark}", *argv]))
-    began = time.monotonic()
-
-    def end(**changes: Any) -> Result:  # Any: fields of Result
-        ended = dataclasses.replace(result, seconds=round(time.monotonic() - began, 1), **changes)
-        ended.write(options.results)
-        return ended
-
-    try:
-        measured = measure(options)
-    except Re6stError as exc:
-        end(failure=str(exc))
-        print(f"{benchmark}: {exc}", file=sys.stderr)
-        return 1
-    except Exception as exc:
-        end(failure=f"{type(exc).__name__}: {exc}")
-        raise
-    result = end(
-        figures=tuple(measured.figures), versions=dict(measured.versions), notes=tuple(measured.notes)
-    )
-    print(json.dumps(dataclasses.asdict(result)) if options.json else as_text(result))
-    return 0 if result.met else 1
 
 
 def as_text(result: Result) -> str:
@@ -184,13 +195,22 @@ def as_text(result: Result) -> str:
     lines = [f"{result.benchmark}: {result.question}  ({result.seconds:g} s)"]
     lines += [f"  FAILED: {result.failure}"] if result.failure else []
     for each in result.figures:
-        value = "not measured" if each.value is None else f"{each.value:.4g} {each.unit}".rstrip()
+        value = f"{number(each.value)} {each.unit if each.value is not None else ''}".rstrip()
         if each.interval:
-            value += " [{:.4g}, {:.4g}]".format(*each.interval)
+            value += f" [{number(each.interval[0])}, {number(each.interval[1])}]"
         if each.bound:
             value += f"  ({each.bound}{'' if each.met else ', MISSED'})"
         lines.append(f"  {' / '.join(filter(None, (each.of, each.name)))}: {value}")
     return "\n".join(lines)
+
+
+def number(value: float | str | None) -> str:
+    """As people read it: four digits, more if they stand before the point."""
+    if value is None:
+        return "not measured"
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def machine() -> str:
@@ -220,7 +240,9 @@ def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def version_of(*argv: str) -> str:
-    """The first line that a program prints about its version; an empty text if it prints none."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10)
-    return next(iter((done.stdout or done.stderr).strip().splitlines()), "")
+def package_versions(*packages: str) -> dict[str, str]:
+    """The versions of Debian packages; "not installed" for what is not."""
+    argv = ["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *packages]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    installed = dict(line.split(" ", 1) for line in shown.splitlines() if not line.endswith(" "))
+    return {package: installed.get(package, "not installed") for package in packages}
