@@ -85,8 +85,8 @@ class Lab:
         self._remove()
 
     def _remove(self) -> None:
-        if hasattr(self, "switch"):
-            self.switch.stop()
+        if hasattr(self, "internet"):
+            self.internet.stop()
         cleanup.clean(self.record, keep_directory=self.keep_files)
 
     @property
@@ -110,8 +110,8 @@ class Lab:
             for site in self.topology.sites
         ]
         internet = self.machines[_INTERNET]
-        rtt_ms = [[2 * link.delay_ms for link in row] for row in self.topology.links]
-        self.switch = Switch.start(ports, rtt_ms, home=internet, log=self.logs / "switch.log")
+        links, log = self.topology.links, self.logs / "switch.log"
+        self.internet = Switch.start(ports, links, home=internet, log=log)
         for number, site in enumerate(self.topology.sites):
             if site.nat:
                 self._build_nat(number, site)

@@ -68,7 +68,7 @@ class Mesh:
 
     def __enter__(self) -> Self:
         self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watch("the switch", self._lab.switch.pid)
+        self._watch("the switch", self._lab.internet.pid)
         return self
 
     def __exit__(

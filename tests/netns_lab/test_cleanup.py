@@ -26,7 +26,7 @@ lab.__enter__()
 log = lab.logs / "daemon.log"
 children = [lab.machines[name].start(["sh", "-c", "trap '' TERM; tail -f /dev/null & wait"], log=log)
             for name in ("a", "h1")]
-print(lab.record.lab_id, lab.switch.pid, *(child.pid for child in children), flush=True)
+print(lab.record.lab_id, lab.internet.pid, *(child.pid for child in children), flush=True)
 sys.stdin.read()
 """
 

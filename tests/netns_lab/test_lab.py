@@ -8,6 +8,7 @@ import pytest
 
 from netns_lab.cleanup import RUN_DIR, records
 from netns_lab.echo import Address, Pair, Prober, Reply
+from netns_lab.internet.link import Link
 from netns_lab.lab import Lab
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.topology import Topology
@@ -45,13 +46,13 @@ def leftovers(lab: Lab) -> list[str]:
 def test_round_trips_are_those_of_the_matrix_and_nothing_stays(small: Topology) -> None:
     with Lab(small) as lab:
         replies = asyncio.run(measure(lab))
-        stats = lab.switch.stats()
+        stats = lab.internet.stats()
     assert replies.keys() == targets(small).keys()
     for (a, b), reply in replies.items():
         assert 0 <= reply.rtt_ms - small.direct_rtt_ms(a, b) <= TOLERANCE_MS, (a, b)
     assert replies["a", "b"].hops == 1
     assert replies["h1", "a"].hops == 2  # through the NAT box
-    assert stats.dropped_full == stats.dropped_unknown == 0
+    assert stats.dropped["full"] == stats.dropped["unknown"] == 0
     assert leftovers(lab) == []
 
 
@@ -64,9 +65,10 @@ def test_every_pair_answers_and_a_cut_pair_does_not(small: Topology) -> None:
 
     with Lab(small) as lab:
         assert asyncio.run(first_answers(lab, 10)) == set()
-        lab.switch.cut(lab.port("a"), lab.port("b"))
+        lab.internet.cut(lab.port("a"), lab.port("b"))
         assert asyncio.run(first_answers(lab, 0.5)) == {("a", "b"), ("b", "a")}
-        lab.switch.set_rtt(lab.port("a"), lab.port("b"), 40)
+        lab.internet.heal(lab.port("a"), lab.port("b"))
+        lab.internet.set_link(lab.port("a"), lab.port("b"), Link(delay_ms=30))
         assert asyncio.run(measure(lab))["a", "b"].rtt_ms >= 40
 
 
@@ -77,7 +79,7 @@ def test_two_labs_of_the_same_topology_do_not_meet(small: Topology) -> None:
             assert asyncio.run(measure(other)).keys() == targets(small).keys()
         assert leftovers(other) == []
         assert asyncio.run(measure(survivor)).keys() == targets(small).keys()
-        assert survivor.switch.stats().dropped_unknown == 0
+        assert survivor.internet.stats().dropped["unknown"] == 0
 
 
 def test_forwarding_is_on_only_where_it_is_needed(small: Topology) -> None:

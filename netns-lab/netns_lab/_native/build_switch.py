@@ -8,7 +8,7 @@ from pathlib import Path
 from cffi import FFI
 
 _HERE = Path(__file__).resolve().parent
-_SOURCES = (_HERE / "switch.c", _HERE / "descriptors.c")
+_SOURCES = tuple(_HERE / name for name in ("switch.c", "switch_loop.c", "descriptors.c"))
 _HEADER = (_HERE / "switch.h").read_text()
 
 ffibuilder = FFI()
@@ -19,7 +19,7 @@ ffibuilder.set_source(
     "\n".join(
         ["#include <stdint.h>", "#include <stddef.h>", _HEADER, *(path.read_text() for path in _SOURCES)]
     ),
-    extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+    extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread"],
 )
 
 if __name__ == "__main__":

@@ -1,100 +1,139 @@
-/* A layer-2 switch between file descriptors that delays every frame by its pair of ports.
+/* A layer-2 switch between file descriptors that treats every frame as the link of its pair of ports says.
  *
- *   port 0 --read--> pair (0,1): FIFO, delay d01 --due--> write --> port 1
- *                    pair (0,2): FIFO, delay d02 --due--> write --> port 2
+ *   port a --read--> [line up] --> pair (a,b): cut? MTU, loss, [rate], delay --> [line down] --write--> port b
  *
- * The pairs that hold frames sit in a binary heap ordered by the due time of their oldest frame, so the
- * next frame to leave is found in O(log pairs).  A frame never overtakes an older one of its pair, also
- * when the delay of the pair is lowered meanwhile.  All frames come from one pool allocated at start:
- * memory is bounded, and one pair may hold at most a quarter of it, so that a flood on one path does not
- * take the others down.
+ * A line with a rate (brackets) is the time at which it is free again: what a frame waits is known when it
+ * arrives, and what would wait longer than LINE_QUEUE_NS is dropped.  Behind that, a pair is a FIFO whose frames
+ * know when they are due; the line down is a FIFO too, because frames of several pairs meet there in an order that
+ * shows only when they are due.  All FIFOs that hold frames sit in one binary heap by the due time of their
+ * first frame; a frame that may be overtaken (reordering link) sits in the heap by itself.
  *
- * The number of a port is in its MAC address (02:6c:61:62:HH:LL, "lab" in the middle): nothing to learn,
- * nothing to forge.  Frames to group addresses (ARP, neighbour discovery) go to all other ports, each
- * with the delay of its pair.  netns_lab/internet/switch_model.py is the same discipline in plain Python.
+ * All frames come from one pool: memory is bounded, and one pair may hold at most a quarter of it, so that a flood
+ * on one path does not take the others down.  Chance is a function of seed, pair and number of the frame.
+ *
+ * The number of a port is in its MAC address (02:6c:61:62:HH:LL, "lab" in the middle): nothing to learn, nothing to
+ * forge.  Of group addresses only ARP and neighbour discovery are carried, as far as FLOOD_NS allows: to all others.
+ *
+ * netns_lab/internet/switch_model.py is the same discipline in plain Python and explains it.  Not thread-safe:
+ * switch_loop.c, which is compiled together with this file, lets other threads in.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     ETHERNET_HEADER = 14,
-    FRAME_MAX = 2000, /* MTU 1500 with VLAN tags and to spare; a frame and its header fill 2 KiB */
-    READ_BATCH = 32,  /* frames taken from one port before due frames are looked at again */
-    POOL_SHARE = 4,   /* one pair holds at most 1/POOL_SHARE of the pool */
-    LATE_STEP_NS = 10000,
-    LATE_LAST = 1000,
+    FRAME_MAX = 2000,  /* MTU 1500 with VLAN tags and to spare; a frame and its header fill 2 KiB */
+    PORTS_MAX = 4096,
+    POOL_SHARE = 4,    /* one pair holds at most 1/POOL_SHARE of the pool */
+    LINE_QUEUE_NS = 100000000,
+    FLOOD_NS = 3906250, /* between two group-addressed frames of a port, on average: 256 per second */
+    FLOOD_BURST_NS = 1000000000,
 };
 
 typedef struct frame {
     struct frame *next;
     int64_t due_ns;
+    uint32_t serial, pair, generation;
     uint32_t len;
     uint8_t data[FRAME_MAX];
 } frame;
 
 typedef struct {
     frame *head, *tail;
-    int64_t delay_ns;    /* < 0: cut; written by the control thread while the switch runs */
-    int64_t last_due_ns; /* due time of the youngest frame: the next one may not be due earlier */
-    uint32_t queued;
+    int64_t last_due_ns; /* no later frame may be due before */
+} fifo;
+
+typedef struct {
+    int64_t pace; /* 65536ths of a ns per byte; 0: no limit */
+    int64_t free_ns;
+} line;
+
+typedef struct {
+    fifo frames;
+    line rate;
+    int64_t delay_ns, jitter_ns;
+    uint32_t loss, mtu;
+    uint32_t held;       /* frames of this pair in the pool */
+    uint32_t offered;    /* frames so far: what chance is drawn for */
+    uint32_t generation; /* how often it was cut: what is in flight from before is lost */
+    uint8_t cut, reorder;
 } pair;
 
+typedef struct {
+    fifo frames; /* waiting for the line down */
+    line up, down;
+    int64_t flood_ns;
+    int silent;
+    sw_port_stats stats;
+} port;
+
+typedef struct {
+    int64_t due_ns;
+    uint32_t serial;
+    uint32_t item; /* a pair; behind all pairs, the line down of a port; behind these, a frame of the pool */
+} entry;
+
 struct sw_switch {
-    int ports, stop_fd;
-    uint32_t pool_frames, pool_used, pair_limit;
+    uint32_t ports, pairs, pool_frames, pool_used, pair_limit, serial, heap_len;
+    uint64_t seed;
+    size_t memory;
     frame *pool, *free_list;
-    pair *pairs;      /* ports * ports, row = from */
-    uint32_t *heap;   /* indices of the pairs that hold frames */
-    uint32_t heap_len;
+    pair *pair;   /* ports * ports, row = from */
+    port *port;
+    entry *heap;
     sw_stats stats;
+    /* switch_loop.c */
+    pthread_mutex_t lock;
+    pthread_cond_t visited;
+    void (*visit)(sw_switch *, void *);
+    void *visit_argument;
+    int running, stopping, wake_fd;
+    int64_t second_ns;
+    uint64_t this_second;
 };
 
 static const uint8_t MAC_PREFIX[4] = {0x02, 0x6c, 0x61, 0x62};
 
-#define COUNT(field) __atomic_fetch_add(&(field), 1, __ATOMIC_RELAXED)
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 /* --- life ------------------------------------------------------------------------------------ */
 
-/* NULL when memory or descriptors are short.  The pool is mapped, not touched: it costs what is used. */
-sw_switch *sw_new(int ports, uint32_t pool_frames)
+/* NULL when memory or descriptors are short.  Memory is mapped, not touched: it costs what is used. */
+sw_switch *sw_new(int ports, uint32_t pool_frames, uint64_t seed)
 {
-    if (ports < 1 || ports > 65535 || pool_frames < POOL_SHARE)
-        return NULL;
-    sw_switch *sw = calloc(1, sizeof *sw);
-    if (!sw)
+    if (ports < 1 || ports > PORTS_MAX || pool_frames < POOL_SHARE || pool_frames > 1 << 24)
         return NULL;
     size_t pairs = (size_t)ports * (size_t)ports;
-    sw->ports = ports;
-    sw->pool_frames = pool_frames;
-    sw->pair_limit = pool_frames / POOL_SHARE;
-    sw->pairs = calloc(pairs, sizeof *sw->pairs);
-    sw->heap = calloc(pairs, sizeof *sw->heap);
-    sw->pool = mmap(NULL, pool_frames * sizeof(frame), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    sw->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!sw->pairs || !sw->heap || sw->pool == MAP_FAILED || sw->stop_fd < 0) {
-        sw_free(sw);
+    size_t port_bytes = (size_t)ports * sizeof(port), pair_bytes = pairs * sizeof(pair);
+    size_t heap_bytes = (pairs + (size_t)ports + pool_frames) * sizeof(entry);
+    size_t pool_bytes = pool_frames * sizeof(frame);
+    size_t all = sizeof(sw_switch) + port_bytes + pair_bytes + heap_bytes + pool_bytes;
+    sw_switch *sw = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (sw == MAP_FAILED)
+        return NULL;
+    sw->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (sw->wake_fd < 0) {
+        munmap(sw, all);
         return NULL;
     }
+    pthread_mutex_init(&sw->lock, NULL);
+    pthread_cond_init(&sw->visited, NULL);
+    sw->ports = (uint32_t)ports;
+    sw->pairs = (uint32_t)pairs;
+    sw->pool_frames = pool_frames;
+    sw->pair_limit = pool_frames / POOL_SHARE;
+    sw->seed = seed;
+    sw->memory = all;
+    sw->port = (port *)(sw + 1);
+    sw->pair = (pair *)((char *)sw->port + port_bytes);
+    sw->heap = (entry *)((char *)sw->pair + pair_bytes);
+    sw->pool = (frame *)((char *)sw->heap + heap_bytes);
     return sw;
 }
 
@@ -102,24 +141,123 @@ void sw_free(sw_switch *sw)
 {
     if (!sw)
         return;
-    if (sw->pool && sw->pool != MAP_FAILED)
-        munmap(sw->pool, sw->pool_frames * sizeof(frame));
-    if (sw->stop_fd >= 0)
-        close(sw->stop_fd);
-    free(sw->pairs);
-    free(sw->heap);
-    free(sw);
+    close(sw->wake_fd);
+    pthread_cond_destroy(&sw->visited);
+    pthread_mutex_destroy(&sw->lock);
+    munmap(sw, sw->memory);
 }
 
-/* Any thread, also while sw_run() runs; delay_ns < 0 cuts the pair, frames in flight are lost. */
-void sw_set_delay(sw_switch *sw, int from, int to, int64_t delay_ns)
+/* --- chance ------------------------------------------------------------------------------------ */
+
+/* A number for each (seed, stream, index); the finisher of splitmix64, whose every bit depends on all of them. */
+static uint64_t chance(const sw_switch *sw, uint32_t pair_index, uint32_t stream, uint32_t index)
 {
-    if (from < 0 || to < 0 || from >= sw->ports || to >= sw->ports)
-        return;
-    __atomic_store_n(&sw->pairs[from * sw->ports + to].delay_ns, delay_ns, __ATOMIC_RELAXED);
+    uint64_t x = sw->seed + (((uint64_t)pair_index << 1 | stream) << 32 | index) * 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
 }
 
-/* --- the pool and the heap ---------------------------------------------------------------------- */
+/* What is added to the delay of a frame that passes at this time: a walk between random heights, one each two
+ * jitters.  It falls at most half as fast as time runs, so a frame never becomes due before an earlier one. */
+static int64_t wander(const sw_switch *sw, uint32_t pair_index, int64_t jitter_ns, int64_t at_ns)
+{
+    int64_t step_ns = 2 * jitter_ns, into_ns = at_ns % step_ns;
+    uint32_t step = (uint32_t)(at_ns / step_ns);
+    int64_t from = (int64_t)(chance(sw, pair_index, 1, step) & 0xffff);
+    int64_t to = (int64_t)(chance(sw, pair_index, 1, step + 1) & 0xffff);
+    return (jitter_ns * ((from * (step_ns - into_ns) + to * into_ns) / step_ns)) >> 16;
+}
+
+/* --- the heap ---------------------------------------------------------------------------------- */
+
+static int before(entry a, entry b)
+{
+    return a.due_ns < b.due_ns || (a.due_ns == b.due_ns && (int32_t)(a.serial - b.serial) < 0);
+}
+
+static void heap_push(sw_switch *sw, uint32_t item, const frame *f)
+{
+    entry new = {f->due_ns, f->serial, item};
+    uint32_t at = sw->heap_len++;
+    while (at && before(new, sw->heap[(at - 1) / 2])) {
+        sw->heap[at] = sw->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    sw->heap[at] = new;
+}
+
+/* Put an entry in the place of the first one, which is gone, and let it sink. */
+static void heap_replace_first(sw_switch *sw, entry with)
+{
+    uint32_t at = 0, child;
+    while ((child = 2 * at + 1) < sw->heap_len) {
+        if (child + 1 < sw->heap_len && before(sw->heap[child + 1], sw->heap[child]))
+            child++;
+        if (!before(sw->heap[child], with))
+            break;
+        sw->heap[at] = sw->heap[child];
+        at = child;
+    }
+    sw->heap[at] = with;
+}
+
+static void heap_pop(sw_switch *sw)
+{
+    entry last = sw->heap[--sw->heap_len];
+    if (sw->heap_len)
+        heap_replace_first(sw, last);
+}
+
+/* When the next frame is due (ns); -1: none in flight. */
+int64_t sw_next_due(const sw_switch *sw)
+{
+    return sw->heap_len ? sw->heap[0].due_ns : -1;
+}
+
+static void fifo_append(sw_switch *sw, fifo *q, uint32_t item, frame *f)
+{
+    if (f->due_ns < q->last_due_ns)
+        f->due_ns = q->last_due_ns;
+    q->last_due_ns = f->due_ns;
+    f->next = NULL;
+    if (q->head) {
+        q->tail = q->tail->next = f;
+    } else {
+        q->head = q->tail = f;
+        heap_push(sw, item, f);
+    }
+}
+
+/* Take the first frame out of the FIFO that is first in the heap. */
+static frame *fifo_take_first(sw_switch *sw, fifo *q)
+{
+    frame *f = q->head;
+    q->head = f->next;
+    if (q->head)
+        heap_replace_first(sw, (entry){q->head->due_ns, q->head->serial, sw->heap[0].item});
+    else
+        heap_pop(sw);
+    return f;
+}
+
+/* --- frames in --------------------------------------------------------------------------------- */
+
+/* When a frame that reaches a line at that time has passed it; -1: too many wait already. */
+static int64_t pass(line *l, size_t len, int64_t at_ns)
+{
+    if (!l->pace)
+        return at_ns;
+    int64_t start_ns = l->free_ns > at_ns ? l->free_ns : at_ns;
+    if (start_ns - at_ns > LINE_QUEUE_NS)
+        return -1;
+    return l->free_ns = start_ns + ((int64_t)len * l->pace >> 16);
+}
+
+static int is_ip(const uint8_t *data)
+{
+    return (data[12] == 0x08 && data[13] == 0x00) || (data[12] == 0x86 && data[13] == 0xdd);
+}
 
 static frame *frame_new(sw_switch *sw)
 {
@@ -131,255 +269,200 @@ static frame *frame_new(sw_switch *sw)
     return f;
 }
 
-static void frame_release(sw_switch *sw, frame *f)
+static int drop(sw_switch *sw, uint32_t from, enum sw_reason reason)
 {
-    f->next = sw->free_list; /* last in, first out: stays in the cache */
-    sw->free_list = f;
+    sw->port[from].stats.dropped[reason]++;
+    return 0;
 }
 
-static int64_t heap_due(const sw_switch *sw, uint32_t at)
+/* Send a frame, which has passed the line up of its port, on its way to another; returns 1, or 0: dropped. */
+static int send_to(sw_switch *sw, uint32_t from, uint32_t to, const uint8_t *data, size_t len, int64_t at_ns)
 {
-    return sw->pairs[sw->heap[at]].head->due_ns;
-}
-
-static void heap_swap(sw_switch *sw, uint32_t a, uint32_t b)
-{
-    uint32_t t = sw->heap[a];
-    sw->heap[a] = sw->heap[b];
-    sw->heap[b] = t;
-}
-
-static void heap_push(sw_switch *sw, uint32_t pair_index)
-{
-    uint32_t at = sw->heap_len++;
-    sw->heap[at] = pair_index;
-    while (at && heap_due(sw, at) < heap_due(sw, (at - 1) / 2)) {
-        heap_swap(sw, at, (at - 1) / 2);
-        at = (at - 1) / 2;
-    }
-}
-
-/* The head of the first pair became later (or the pair was replaced): find its new place. */
-static void heap_sink_first(sw_switch *sw)
-{
-    for (uint32_t at = 0;;) {
-        uint32_t least = at, left = 2 * at + 1, right = left + 1;
-        if (left < sw->heap_len && heap_due(sw, left) < heap_due(sw, least))
-            least = left;
-        if (right < sw->heap_len && heap_due(sw, right) < heap_due(sw, least))
-            least = right;
-        if (least == at)
-            return;
-        heap_swap(sw, at, least);
-        at = least;
-    }
-}
-
-/* --- frames in, frames out ------------------------------------------------------------------------ */
-
-static int enqueue(sw_switch *sw, uint32_t index, const uint8_t *data, size_t len, int64_t now_ns)
-{
-    pair *p = &sw->pairs[index];
-    int64_t delay_ns = __atomic_load_n(&p->delay_ns, __ATOMIC_RELAXED);
-    if (delay_ns < 0) {
-        COUNT(sw->stats.dropped_cut);
-        return 0;
-    }
-    frame *f = p->queued < sw->pair_limit ? frame_new(sw) : NULL;
-    if (!f) {
-        COUNT(sw->stats.dropped_full);
-        return 0;
-    }
-    memcpy(f->data, data, len);
+    uint32_t index = from * sw->ports + to;
+    pair *p = &sw->pair[index];
+    if (p->cut)
+        return drop(sw, from, SW_CUT);
+    if (p->mtu && len > p->mtu + ETHERNET_HEADER && is_ip(data))
+        return drop(sw, from, SW_MTU);
+    uint64_t luck = p->loss || p->reorder ? chance(sw, index, 0, p->offered++) : 0;
+    if (luck >> 33 < p->loss)
+        return drop(sw, from, SW_LOSS);
+    if ((at_ns = pass(&p->rate, len, at_ns)) < 0)
+        return drop(sw, from, SW_RATE);
+    frame *f = p->held < sw->pair_limit ? frame_new(sw) : NULL;
+    if (!f)
+        return drop(sw, from, SW_FULL);
+    f->serial = sw->serial++;
+    f->pair = index;
+    f->generation = p->generation;
     f->len = (uint32_t)len;
-    f->next = NULL;
-    f->due_ns = now_ns + delay_ns;
-    if (f->due_ns < p->last_due_ns)
-        f->due_ns = p->last_due_ns;
-    p->last_due_ns = f->due_ns;
-    p->queued++;
-    COUNT(sw->stats.queued);
-    if (p->tail) {
-        p->tail->next = f;
-        p->tail = f;
+    memcpy(f->data, data, len);
+    p->held++;
+    sw->stats.queued++;
+    if (p->reorder) {
+        f->due_ns = at_ns + p->delay_ns + (p->jitter_ns * (int64_t)(luck & 0xffff) >> 16);
+        if (p->frames.last_due_ns < f->due_ns)
+            p->frames.last_due_ns = f->due_ns;
+        heap_push(sw, sw->pairs + sw->ports + (uint32_t)(f - sw->pool), f);
     } else {
-        p->head = p->tail = f;
-        heap_push(sw, index);
+        f->due_ns = at_ns + p->delay_ns + (p->jitter_ns ? wander(sw, index, p->jitter_ns, at_ns) : 0);
+        fifo_append(sw, &p->frames, index, f);
     }
     return 1;
 }
 
+/* ARP, or IPv6 neighbour discovery: all that sites need to say to everybody. */
+static int is_neighbour_search(const uint8_t *data, size_t len)
+{
+    if (data[12] == 0x08 && data[13] == 0x06)
+        return 1;
+    return data[12] == 0x86 && data[13] == 0xdd && len > 54 && data[20] == 58 && (data[54] == 135 || data[54] == 136);
+}
+
 /* A frame arrived on a port; returns to how many ports it is on its way. */
-int sw_receive(sw_switch *sw, int from, const uint8_t *data, size_t len, int64_t now_ns)
+int sw_receive(sw_switch *sw, int from_port, const uint8_t *data, size_t len, int64_t now_ns)
 {
-    uint32_t row = (uint32_t)from * (uint32_t)sw->ports;
-    COUNT(sw->stats.received);
-    if (len < ETHERNET_HEADER || len > FRAME_MAX) {
-        COUNT(sw->stats.dropped_unknown);
-        return 0;
+    uint32_t from = (uint32_t)from_port, first = 0, last = sw->ports - 1;
+    port *p = &sw->port[from];
+    p->stats.received++;
+    if (len < ETHERNET_HEADER || len > FRAME_MAX)
+        return drop(sw, from, SW_MALFORMED);
+    if (memcmp(data + 6, MAC_PREFIX, sizeof MAC_PREFIX) || (uint32_t)(data[10] << 8 | data[11]) != from)
+        return drop(sw, from, SW_SOURCE);
+    if (p->silent)
+        return drop(sw, from, SW_SILENT);
+    if (data[0] & 1) {
+        if (!is_neighbour_search(data, len))
+            return drop(sw, from, SW_GROUP);
+        if (p->flood_ns > now_ns + FLOOD_BURST_NS)
+            return drop(sw, from, SW_FLOOD);
+        p->flood_ns = (p->flood_ns > now_ns ? p->flood_ns : now_ns) + FLOOD_NS;
+    } else {
+        first = last = (uint32_t)(data[4] << 8 | data[5]);
+        if (memcmp(data, MAC_PREFIX, sizeof MAC_PREFIX) || first >= sw->ports || first == from)
+            return drop(sw, from, SW_UNKNOWN);
     }
-    if (data[0] & 1) { /* group address */
-        int copies = 0;
-        for (int to = 0; to < sw->ports; to++)
-            if (to != from)
-                copies += enqueue(sw, row + (uint32_t)to, data, len, now_ns);
-        return copies;
-    }
-    int to = data[4] << 8 | data[5];
-    if (memcmp(data, MAC_PREFIX, sizeof MAC_PREFIX) || to >= sw->ports || to == from) {
-        COUNT(sw->stats.dropped_unknown);
-        return 0;
-    }
-    return enqueue(sw, row + (uint32_t)to, data, len, now_ns);
+    int64_t at_ns = pass(&p->up, len, now_ns);
+    if (at_ns < 0)
+        return drop(sw, from, SW_RATE);
+    int copies = 0;
+    for (uint32_t to = first; to <= last; to++)
+        if (to != from)
+            copies += send_to(sw, from, to, data, len, at_ns);
+    return copies;
 }
 
-/* When the next frame is due (ns); -1: none in flight. */
-int64_t sw_next_due(const sw_switch *sw)
+/* --- frames out -------------------------------------------------------------------------------- */
+
+static void frame_release(sw_switch *sw, frame *f)
 {
-    return sw->heap_len ? heap_due(sw, 0) : -1;
+    sw->pair[f->pair].held--;
+    sw->stats.queued--;
+    f->next = sw->free_list; /* last in, first out: stays in the cache */
+    sw->free_list = f;
 }
 
-/* The next frame due by now, unlinked, and the port it goes to; NULL: none.  Frames of cut pairs vanish. */
-static frame *pop_due(sw_switch *sw, int64_t now_ns, int *to)
+/* The first frame of the heap, out of wherever it waits, and whether it has passed the line down. */
+static frame *take_first(sw_switch *sw, int *at_port)
 {
-    while (sw->heap_len && heap_due(sw, 0) <= now_ns) {
-        uint32_t index = sw->heap[0];
-        pair *p = &sw->pairs[index];
-        frame *f = p->head;
-        p->head = f->next;
-        p->queued--;
-        __atomic_fetch_sub(&sw->stats.queued, 1, __ATOMIC_RELAXED);
-        if (!p->head) {
-            p->tail = NULL;
-            sw->heap[0] = sw->heap[--sw->heap_len];
-        }
-        heap_sink_first(sw);
-        if (__atomic_load_n(&p->delay_ns, __ATOMIC_RELAXED) >= 0) {
-            *to = (int)(index % (uint32_t)sw->ports);
+    uint32_t item = sw->heap[0].item;
+    *at_port = 0;
+    if (item < sw->pairs)
+        return fifo_take_first(sw, &sw->pair[item].frames);
+    item -= sw->pairs;
+    if ((*at_port = item < sw->ports))
+        return fifo_take_first(sw, &sw->port[item].frames);
+    heap_pop(sw);
+    return &sw->pool[item - sw->ports];
+}
+
+/* The next frame due by now, which the caller must release, and the port it goes to; NULL: none. */
+static frame *pop_due(sw_switch *sw, int64_t now_ns, uint32_t *to_port)
+{
+    while (sw->heap_len && sw->heap[0].due_ns <= now_ns) {
+        int at_port;
+        frame *f = take_first(sw, &at_port);
+        uint32_t from = f->pair / sw->ports, to = f->pair % sw->ports;
+        port *p = &sw->port[to];
+        if (f->generation != sw->pair[f->pair].generation) {
+            drop(sw, from, SW_CUT);
+        } else if (p->silent || sw->port[from].silent) {
+            drop(sw, from, SW_SILENT);
+        } else if (at_port || (!p->down.pace && !p->frames.head)) {
+            *to_port = to;
             return f;
+        } else if ((f->due_ns = pass(&p->down, f->len, f->due_ns)) < 0) {
+            drop(sw, from, SW_RATE);
+        } else {
+            f->serial = sw->serial++;
+            fifo_append(sw, &p->frames, sw->pairs + to, f);
+            continue;
         }
-        COUNT(sw->stats.dropped_cut);
         frame_release(sw, f);
     }
     return NULL;
 }
 
-/* For tests of the discipline without descriptors: length of the frame copied to out, 0 when none is due. */
-int sw_take(sw_switch *sw, int64_t now_ns, int *to, uint8_t *out)
+/* Length of the frame copied to out, 0 when none is due. */
+int sw_take(sw_switch *sw, int64_t now_ns, int *to, int64_t *due_ns, uint8_t *out)
 {
-    frame *f = pop_due(sw, now_ns, to);
+    uint32_t port_index;
+    frame *f = pop_due(sw, now_ns, &port_index);
     if (!f)
         return 0;
     int len = (int)f->len;
+    *to = (int)port_index;
+    *due_ns = f->due_ns;
     memcpy(out, f->data, f->len);
     frame_release(sw, f);
     return len;
 }
 
-/* --- the loop ----------------------------------------------------------------------------------- */
+/* --- changes ----------------------------------------------------------------------------------- */
 
-static void deliver(sw_switch *sw, const int *fds, int64_t now_ns)
+static int valid(const sw_switch *sw, const sw_change *c)
 {
-    int to;
-    frame *f;
-    while ((f = pop_due(sw, now_ns, &to))) {
-        if (write(fds[to], f->data, f->len) == (ssize_t)f->len) {
-            int64_t late = (now_ns - f->due_ns) / LATE_STEP_NS;
-            COUNT(sw->stats.late[late < LATE_LAST ? late : LATE_LAST]);
-            COUNT(sw->stats.delivered);
-        } else {
-            COUNT(sw->stats.dropped_port);
-        }
-        frame_release(sw, f);
-        now_ns = monotonic_ns();
+    const int64_t hour_ns = 3600000000000, slowest = (int64_t)1 << 44; /* 2 kB at that pace take 150 h, in 60 bits */
+    int ports = (int)sw->ports, one = c->from >= 0 && c->from < ports;
+    int two = one && c->to >= 0 && c->to < ports && c->to != c->from;
+    int paces = c->pace >= 0 && c->pace < slowest && c->down >= 0 && c->down < slowest;
+    switch (c->kind) {
+    case SW_SET_LINK:
+        return two && paces && c->delay_ns >= 0 && c->delay_ns <= hour_ns && c->jitter_ns >= 0 &&
+               c->jitter_ns < 1000000000000 && c->loss >= 0 && c->loss <= (int64_t)1 << 31 && c->mtu > 0 && c->mtu <= 65535;
+    case SW_SET_CUT:
+        return two;
+    case SW_SET_SILENT:
+        return one;
+    case SW_SET_LINE:
+        return one && paces;
+    default:
+        return 0;
     }
 }
 
-/* Returns false when the port is gone for good (its interface was deleted). */
-static int drain_port(sw_switch *sw, int port, int fd)
+static void change(sw_switch *sw, const sw_change *c)
 {
-    uint8_t buffer[FRAME_MAX + 1]; /* one more than allowed shows a frame that is too long */
-    for (int i = 0; i < READ_BATCH; i++) {
-        ssize_t len = read(fd, buffer, sizeof buffer);
-        if (len > 0)
-            sw_receive(sw, port, buffer, (size_t)len, monotonic_ns());
-        else if (len == 0 || (errno != EAGAIN && errno != EINTR))
-            return 0;
-        else
-            return 1;
+    pair *p = &sw->pair[(uint32_t)c->from * sw->ports + (uint32_t)c->to];
+    switch (c->kind) {
+    case SW_SET_LINK:
+        p->delay_ns = c->delay_ns;
+        p->jitter_ns = c->jitter_ns;
+        p->rate.pace = c->pace;
+        p->loss = (uint32_t)c->loss;
+        p->mtu = (uint32_t)c->mtu;
+        p->reorder = c->on != 0;
+        break;
+    case SW_SET_CUT:
+        p->cut = c->on != 0;
+        p->generation += p->cut;
+        break;
+    case SW_SET_SILENT:
+        sw->port[c->from].silent = c->on;
+        break;
+    case SW_SET_LINE:
+        sw->port[c->from].up.pace = c->pace;
+        sw->port[c->from].down.pace = c->down;
+        break;
     }
-    return 1;
-}
-
-static int watch(int epoll_fd, int fd, uint32_t tag)
-{
-    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = tag};
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
-}
-
-static int loop(sw_switch *sw, const int *fds, int epoll_fd, int timer_fd)
-{
-    const uint32_t stop = (uint32_t)sw->ports, timer = stop + 1;
-    int64_t armed_ns = -1;
-    if (watch(epoll_fd, sw->stop_fd, stop) || watch(epoll_fd, timer_fd, timer))
-        return -errno;
-    for (uint32_t port = 0; port < stop; port++)
-        if (fcntl(fds[port], F_SETFL, O_NONBLOCK) || watch(epoll_fd, fds[port], port))
-            return -errno;
-    for (;;) {
-        struct epoll_event events[64];
-        int64_t due_ns = sw_next_due(sw);
-        int overdue = due_ns >= 0 && due_ns <= monotonic_ns();
-        if (due_ns >= 0 && !overdue && due_ns != armed_ns) {
-            struct itimerspec at = {.it_value = {due_ns / 1000000000, due_ns % 1000000000}};
-            if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL))
-                return -errno;
-            armed_ns = due_ns;
-        }
-        int n = epoll_wait(epoll_fd, events, 64, overdue ? 0 : -1);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        for (int i = 0; i < n; i++) {
-            uint32_t tag = events[i].data.u32;
-            uint64_t ticks;
-            if (tag == stop)
-                return 0;
-            if (tag == timer) {
-                if (read(timer_fd, &ticks, sizeof ticks) > 0)
-                    armed_ns = -1;
-            } else if (!drain_port(sw, (int)tag, fds[tag])) {
-                epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fds[tag], NULL);
-            }
-            deliver(sw, fds, monotonic_ns());
-        }
-        deliver(sw, fds, monotonic_ns());
-    }
-}
-
-/* Carry frames between fds[0..ports-1] until sw_stop(); 0, or -errno. */
-int sw_run(sw_switch *sw, const int *fds)
-{
-    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    int result = epoll_fd < 0 || timer_fd < 0 ? -errno : loop(sw, fds, epoll_fd, timer_fd);
-    if (epoll_fd >= 0)
-        close(epoll_fd);
-    if (timer_fd >= 0)
-        close(timer_fd);
-    return result;
-}
-
-void sw_stop(sw_switch *sw)
-{
-    uint64_t one = 1;
-    if (write(sw->stop_fd, &one, sizeof one) < 0)
-        return; /* the counter is full: a stop is already waiting */
-}
-
-void sw_read_stats(sw_switch *sw, sw_stats *out)
-{
-    const uint64_t *from = (const uint64_t *)&sw->stats;
-    uint64_t *to = (uint64_t *)out;
-    for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
-        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }

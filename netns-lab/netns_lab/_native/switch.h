@@ -1,30 +1,55 @@
-/* What Python sees of switch.c and descriptors.c.  build_switch.py hands this very text to cffi: nothing
- * for the preprocessor here. */
+/* What Python sees of switch.c, switch_loop.c and descriptors.c.  build_switch.py hands this very text to
+ * cffi: nothing for the preprocessor here. */
 
 typedef struct sw_switch sw_switch;
 
+/* Why a frame was dropped; the names and meanings are in netns_lab/internet/switch_model.py. */
+enum sw_reason {
+    SW_MALFORMED, SW_SOURCE, SW_UNKNOWN, SW_GROUP, SW_FLOOD, SW_SILENT, SW_CUT, SW_MTU, SW_LOSS, SW_RATE,
+    SW_FULL, SW_PORT, SW_REASONS
+};
+
 typedef struct {
-    uint64_t received;        /* frames read from a port */
-    uint64_t delivered;       /* frames written to a port (a flooded frame counts once per port) */
-    uint64_t dropped_full;    /* no buffer left, or the pair holds its share of them */
-    uint64_t dropped_cut;     /* the pair is cut */
-    uint64_t dropped_unknown; /* runt, too long, or addressed to no port */
-    uint64_t dropped_port;    /* the receiving port refused the frame (interface down) */
-    uint64_t queued;          /* frames in flight now */
-    uint64_t late[1001];      /* deliveries by lateness, in steps of 10 us; the last holds >= 10 ms */
+    uint64_t received;            /* frames read from the port */
+    uint64_t delivered;           /* frames written to it (a flooded frame counts once per port) */
+    uint64_t dropped[SW_REASONS]; /* of those that came from it */
+    uint64_t gone;                /* its interface was deleted */
+} sw_port_stats;
+
+typedef struct {
+    uint64_t queued;      /* frames in flight now */
+    uint64_t late_max_ns;
+    uint64_t peak_per_s;  /* deliveries in the busiest second */
+    uint64_t late[1001];  /* deliveries by lateness, in steps of 10 us; the last holds >= 10 ms */
 } sw_stats;
 
-sw_switch *sw_new(int ports, uint32_t pool_frames);
-void sw_free(sw_switch *sw);
-void sw_set_delay(sw_switch *sw, int from, int to, int64_t delay_ns);
+enum sw_kind { SW_SET_LINK, SW_SET_CUT, SW_SET_SILENT, SW_SET_LINE };
 
-int sw_receive(sw_switch *sw, int from, const uint8_t *data, size_t len, int64_t now_ns);
-int64_t sw_next_due(const sw_switch *sw);
-int sw_take(sw_switch *sw, int64_t now_ns, int *to, uint8_t *out);
+typedef struct {
+    int kind;
+    int from, to;       /* SW_SET_SILENT and SW_SET_LINE: from is the port */
+    int on;             /* SW_SET_CUT, SW_SET_SILENT; SW_SET_LINK: whether frames may overtake */
+    int64_t delay_ns, jitter_ns;
+    int64_t pace, down; /* 65536ths of a ns per byte, 0: no limit; SW_SET_LINE: up and down */
+    int64_t loss;       /* in 2^31sts */
+    int64_t mtu;        /* of IP packets */
+} sw_change;
+
+sw_switch *sw_new(int ports, uint32_t pool_frames, uint64_t seed);
+void sw_free(sw_switch *sw);
+
+/* Any thread, also while sw_run() runs: all at once between two frames, or, if one is wrong, none: its index
+ * is returned, else -1. */
+int sw_apply(sw_switch *sw, const sw_change *changes, int count);
+void sw_read_stats(sw_switch *sw, sw_stats *out, sw_port_stats *ports);
 
 int sw_run(sw_switch *sw, const int *fds);
 void sw_stop(sw_switch *sw);
-void sw_read_stats(sw_switch *sw, sw_stats *out);
+
+/* For tests of the discipline without descriptors. */
+int sw_receive(sw_switch *sw, int from, const uint8_t *data, size_t len, int64_t now_ns);
+int64_t sw_next_due(const sw_switch *sw);
+int sw_take(sw_switch *sw, int64_t now_ns, int *to, int64_t *due_ns, uint8_t *out);
 
 int lab_tap_in(const char *netns_path, const char *ifname);
 int lab_socket_in(const char *netns_path, int domain, int type, int protocol);

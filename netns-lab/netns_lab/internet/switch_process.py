@@ -1,12 +1,13 @@
 """The switch's process: makes the TAPs, lets the C loop carry frames, answers JSON lines meanwhile.
 
-    stdin                                                      stdout
-    {"ports": [[netns, ifname], …], "delay_ns": [[…]], …}      {}          once, when all TAPs exist
-    {"set_delay_ns": [[from, to, ns], …]}                      {}          ns < 0 cuts
-    {"stats": true}                                            {"received": …, …}
-    end of file                                                            the process ends
+    stdin                                                          stdout
+    {"ports": [[netns, ifname], …], "pool_frames": …, "seed": …}   {}     once, when all TAPs exist
+    {"apply": [[kind, from, to, …], …]}                            {}     fields of sw_change in switch.h
+    {"stats": true}                                                {"queued": …, "ports": …}
+    end of file                                                           the process ends
 
-Any failure is answered with {"error": "…"}; before the first answer it also ends the process.
+Any failure is answered with {"error": "…"}; before the first answer it also ends the process.  Changes are
+applied all together or, if one of them is wrong, not at all.
 """
 
 import bisect
@@ -20,15 +21,6 @@ from typing import Any
 
 from netns_lab._native._switch import ffi, lib
 
-_COUNTERS = (
-    "received",
-    "delivered",
-    "dropped_full",
-    "dropped_cut",
-    "dropped_unknown",
-    "dropped_port",
-    "queued",
-)
 _LATE_STEP_US = 10
 
 
@@ -40,15 +32,18 @@ def open_tap(netns: str, ifname: str) -> int:
     return fd
 
 
-def read_stats(switch: Any) -> dict[str, int]:  # Any: a cffi pointer has no type of its own
-    """Counters and lateness percentiles (µs, to 10 µs) of a switch, which may be running."""
-    stats = ffi.new("sw_stats *")
-    lib.sw_read_stats(switch, stats)
+def read_stats(switch: Any, ports: int) -> dict[str, Any]:  # Any: a cffi pointer has no type of its own
+    """Counters and lateness (percentiles to 10 µs) of a switch, which may be running."""
+    stats, each = ffi.new("sw_stats *"), ffi.new("sw_port_stats[]", ports)
+    lib.sw_read_stats(switch, stats, each)
     late = list(stats.late)
     return {
-        **{name: getattr(stats, name) for name in _COUNTERS},
+        "queued": stats.queued,
+        "peak_per_s": stats.peak_per_s,
         "late_p50_us": _percentile_us(late, 0.50),
         "late_p99_us": _percentile_us(late, 0.99),
+        "late_max_us": stats.late_max_ns // 1000,
+        "ports": [[port.received, port.delivered, list(port.dropped), port.gone] for port in each],
     }
 
 
@@ -81,35 +76,43 @@ def keep_processors_awake() -> None:
         pass
 
 
+def answer(switch: Any, ports: int, line: str) -> dict[str, Any]:
+    """What to answer to one line; does what it asks for."""
+    try:
+        request = json.loads(line)
+    except ValueError as exc:
+        return {"error": f"not JSON: {exc}"}
+    match request:
+        case {"stats": True}:
+            return read_stats(switch, ports)
+        case {"apply": list(wanted)}:
+            try:
+                changes = ffi.new("sw_change[]", wanted)
+            except (TypeError, ValueError, OverflowError) as exc:
+                return {"error": f"not a list of changes: {exc}"}
+            wrong = lib.sw_apply(switch, changes, len(wanted))
+            return {"error": f"no such port or value: {wanted[wrong]}"} if wrong >= 0 else {}
+        case _:
+            return {"error": f"not a request: {line.strip()[:80]}"}
+
+
 def serve(switch: Any, ports: int) -> None:
     """Answer requests until standard input ends, then stop the C loop."""
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer: dict[str, object] = {}
-        if "stats" in request:
-            answer = dict(read_stats(switch))
-        changes = request.get("set_delay_ns", ())
-        unknown = [pair for *pair, _ in changes if not all(0 <= port < ports for port in pair)]
-        if unknown:
-            answer = {"error": f"no such pair of ports: {unknown[0]}"}
-        else:
-            for source, to, delay_ns in changes:
-                lib.sw_set_delay(switch, source, to, delay_ns)
-        print(json.dumps(answer), flush=True)
-    lib.sw_stop(switch)
+    try:
+        for line in sys.stdin:
+            print(json.dumps(answer(switch, ports, line)), flush=True)
+    finally:
+        lib.sw_stop(switch)
 
 
 def main() -> int:
     """Run a switch as the first line of standard input describes it."""
     setup = json.loads(sys.stdin.readline())
     ports = len(setup["ports"])
-    switch = ffi.gc(lib.sw_new(ports, setup["pool_frames"]), lib.sw_free)
+    switch = ffi.gc(lib.sw_new(ports, setup["pool_frames"], setup["seed"]), lib.sw_free)
     if switch == ffi.NULL:
-        print(json.dumps({"error": "not enough memory"}), flush=True)
+        print(json.dumps({"error": f"not enough memory, or too many ports: {ports}"}), flush=True)
         return 1
-    for source, row in enumerate(setup["delay_ns"]):
-        for to, delay_ns in enumerate(row):
-            lib.sw_set_delay(switch, source, to, delay_ns)
     try:
         fds = [open_tap(netns, ifname) for netns, ifname in setup["ports"]]
     except OSError as exc:

@@ -45,7 +45,8 @@ async def play(lab: Lab, story: Story) -> None:
         story.show(matrix(mesh.nodes, direct, overlay))
         await verdict_on_relays(mesh, story, direct, overlay)
         story.show(Text.from_ansi(f"n1: re6st status\n{await mesh.show('n1')}"))
-        story.figure("underlay_late_p99", Figure(lab.switch.stats().late_p99_us / 1000, "ms"))
+        if (late_p99_us := lab.internet.stats().late_p99_us) is not None:
+            story.figure("underlay_late_p99", Figure(late_p99_us / 1000, "ms"))
         namespace = mesh.machine(REGISTRY).namespace
         story.event(f"registry: {mesh.url}  (from this host: ip netns exec {namespace} curl {mesh.url})")
 

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
+from netns_lab.internet.link import Link
 from netns_lab.internet.switch import Port, Switch
 from netns_lab.lab import Lab
 from netns_lab.topology import Topology
-from re6st_core.errors import RouterError
+from re6st_core.errors import ConfigError, RouterError
 
 pytestmark = pytest.mark.root
 
@@ -29,7 +30,7 @@ def test_datagrams_keep_their_order_when_the_delay_is_lowered_meanwhile(small: T
         began = time.monotonic()
         for number in range(200):
             if number == 100:
-                lab.switch.set_rtt(lab.port("a"), lab.port("b"), 2)
+                lab.internet.set_link(lab.port("a"), lab.port("b"), Link(delay_ms=1))
             sender.sendto(number.to_bytes(2, "big"), ("203.0.113.2", 5000))
         received = [receiver.recv(100) for _ in range(200)]
         assert time.monotonic() - began >= 0.010  # half of the matrix's 20 ms
@@ -39,25 +40,70 @@ def test_datagrams_keep_their_order_when_the_delay_is_lowered_meanwhile(small: T
 def test_killing_the_switch_removes_its_taps_and_is_reported(small: Topology) -> None:
     with Lab(small) as lab:
         assert "net0" in lab.machines["a"].run(["ip", "-o", "link"])
-        ended = os.pidfd_open(lab.switch.pid)
-        os.kill(lab.switch.pid, signal.SIGKILL)
+        ended = os.pidfd_open(lab.internet.pid)
+        os.kill(lab.internet.pid, signal.SIGKILL)
         select.select([ended], [], [], 5)
         os.close(ended)
-        assert not lab.switch.alive
+        assert not lab.internet.alive
         assert "net0" not in lab.machines["a"].run(["ip", "-o", "link"])
-        with pytest.raises(RouterError, match="the switch does not answer"):
-            lab.switch.stats()
+        with pytest.raises(RouterError, match=r"the switch ended \(killed by SIGKILL\)"):
+            lab.internet.check()
 
 
 def test_a_tap_that_exists_already_is_refused_by_name(small: Topology) -> None:
     with Lab(small) as lab:
         home = lab.machines["internet"]
         with pytest.raises(RouterError, match=r"TAP net0 in .*busy"):
-            Switch.start([Port(lab.machines["a"], "net0")], [[0]], home=home, log=lab.logs / "second.log")
+            Switch.start(
+                [Port(lab.machines["a"], "net0")], [[Link()]], home=home, log=lab.logs / "second.log"
+            )
 
 
 def test_an_unknown_pair_is_refused_and_the_switch_lives_on(small: Topology) -> None:
     with Lab(small) as lab:
-        with pytest.raises(RouterError, match="no such pair of ports"):
-            lab.switch.cut(0, 99)
-        assert lab.switch.stats().dropped_cut == 0
+        with pytest.raises(RouterError, match="no such port"):
+            lab.internet.cut(0, 99)
+        assert lab.internet.stats().dropped["cut"] == 0
+
+
+def test_values_out_of_bounds_are_refused_all_at_once(small: Topology) -> None:
+    with Lab(small) as lab, pytest.raises(ConfigError) as refused:
+        lab.internet.set_link(0, 1, Link(delay_ms=-1, loss=1.5, rate_mbit=0, mtu=9000))
+    assert [problem.partition(": ")[2] for problem in refused.value.problems] == [
+        "delay_ms is -1, not 0 to 60000",
+        "loss is 1.5, not 0 to 1",
+        "rate_mbit is 0, not 0.001 to 100000",
+        "mtu is 9000, not 68 to 1500",
+    ]
+
+
+def test_a_deleted_interface_is_reported_by_name_and_the_others_live_on(small: Topology) -> None:
+    with Lab(small) as lab:
+        lab.internet.check()
+        lab.machines["b"].ip(["link del net0"])
+        lab.machines["a"].run(["ping", "-c", "1", "-W", "2", "203.0.113.3"])
+        with pytest.raises(RouterError, match=r"deleted: net0 in nl-.*-b$"):
+            lab.internet.check()
+
+
+def test_a_silent_site_keeps_its_carrier_and_comes_back(small: Topology) -> None:
+    with Lab(small) as lab:
+        ping = ["ping", "-c", "1", "-W", "1", "203.0.113.2"]
+        lab.machines["a"].run(ping)
+        lab.internet.silence(lab.port("b"))
+        with pytest.raises(RouterError, match="ping"):
+            lab.machines["a"].run(ping)
+        assert "LOWER_UP" in lab.machines["b"].run(["ip", "link", "show", "net0"])
+        lab.internet.revive(lab.port("b"))
+        lab.machines["a"].run(ping)
+        assert lab.internet.stats().dropped["silent"] >= 1
+
+
+def test_a_path_with_a_small_mtu_is_a_black_hole(small: Topology) -> None:
+    with Lab(small) as lab:
+        lab.internet.set_link(lab.port("a"), lab.port("b"), Link(mtu=1280))
+        largest = ["ping", "-c", "1", "-W", "1", "-M", "do", "203.0.113.2", "-s"]
+        lab.machines["a"].run([*largest, str(1280 - 28)])
+        with pytest.raises(RouterError, match="ping"):
+            lab.machines["a"].run([*largest, str(1280 - 27)])
+        assert lab.internet.stats().ports[lab.port("a")].dropped["mtu"] == 1
