@@ -18,6 +18,7 @@ from netns_lab import cleanup
 from netns_lab.boxes.firewall import install_block
 from netns_lab.boxes.nat import install_masquerade
 from netns_lab.host_limits import raise_limits, wanted_limits
+from netns_lab.internet.link import Line
 from netns_lab.internet.switch import Port, Switch
 from netns_lab.internet.switch_model import port_mac
 from netns_lab.namespace import Machine
@@ -111,7 +112,8 @@ class Lab:
         ]
         internet = self.machines[_INTERNET]
         links, log = self.topology.links, self.logs / "switch.log"
-        self.internet = Switch.start(ports, links, home=internet, log=log)
+        lines = [Line(site.rate_mbit, site.rate_mbit) for site in self.topology.sites]
+        self.internet = Switch.start(ports, links, lines=lines, home=internet, log=log)
         for number, site in enumerate(self.topology.sites):
             if site.nat:
                 self._build_nat(number, site)

@@ -181,7 +181,7 @@ static int loop(sw_switch *sw, const int *fds, int epoll_fd, int timer_fd)
     if (watch(epoll_fd, sw->wake_fd, visitor) || watch(epoll_fd, timer_fd, timer))
         return -errno;
     for (uint32_t i = 0; i < sw->ports; i++)
-        if (fcntl(fds[i], F_SETFL, O_NONBLOCK) || watch(epoll_fd, fds[i], i))
+        if (fds[i] >= 0 && (fcntl(fds[i], F_SETFL, O_NONBLOCK) || watch(epoll_fd, fds[i], i)))
             return -errno;
     while (!sw->stopping) {
         struct epoll_event events[64];
@@ -215,7 +215,7 @@ static int loop(sw_switch *sw, const int *fds, int epoll_fd, int timer_fd)
     return 0;
 }
 
-/* Carry frames between fds[0..ports-1] until sw_stop(); 0, or -errno. */
+/* Carry frames between fds[0..ports-1] (-1: nothing is there) until sw_stop(); 0, or -errno. */
 int sw_run(sw_switch *sw, const int *fds)
 {
     receive_visitor(sw, 1);

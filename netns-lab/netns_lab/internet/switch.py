@@ -72,7 +72,7 @@ class Switch:
 
     kind = "switch"
 
-    def __init__(self, process: subprocess.Popen[str], ports: Sequence[Port], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], ports: Sequence[Port | None], log: Path) -> None:
         self._process = process
         self._ports = ports
         self._log = log
@@ -81,7 +81,7 @@ class Switch:
     @classmethod
     def start(
         cls,
-        ports: Sequence[Port],
+        ports: Sequence[Port | None],
         links: Sequence[Sequence[Link]],
         *,
         lines: Sequence[Line] = (),
@@ -89,7 +89,7 @@ class Switch:
         log: Path,
         seed: int = 0,
     ) -> Self:
-        """Start the switch on the machine ``home`` and wait until all TAPs exist.
+        """Start the switch on the machine ``home`` and wait until all TAPs exist; a port may lead nowhere.
 
         ``links[a][b]`` leads from port a to port b, ``lines[a]`` is the access line of port a.  The same
         ``seed`` loses the same packets of each path.  RouterError: it can't start; ConfigError: bad links.
@@ -117,7 +117,7 @@ class Switch:
         switch = cls(process, ports, log)
         try:
             switch._ask(
-                ports=[[str(port.machine.path), port.interface] for port in ports],
+                ports=[port and [str(port.machine.path), port.interface] for port in ports],
                 pool_frames=POOL_FRAMES,
                 seed=seed % (1 << 64),
             )
@@ -178,7 +178,8 @@ class Switch:
 
     def check(self) -> None:
         """Raise RouterError if frames are no longer carried: it ended, or a port's interface was deleted."""
-        gone = [self._ports[number] for number, port in enumerate(self.stats().ports) if port.gone]
+        each = zip(self._ports, self.stats().ports, strict=True)
+        gone = [port for port, stats in each if port and stats.gone]
         if gone:
             names = ", ".join(f"{port.interface} in {port.machine.namespace}" for port in gone)
             raise RouterError(f"the Internet has lost an interface, it was deleted: {names}")

@@ -6,8 +6,8 @@
     {"stats": true}                                                {"queued": …, "ports": …}
     end of file                                                           the process ends
 
-Any failure is answered with {"error": "…"}; before the first answer it also ends the process.  Changes are
-applied all together or, if one of them is wrong, not at all.
+A port that is null leads nowhere.  Any failure is answered with {"error": "…"}; before the first answer it
+also ends the process.  Changes are applied all together or, if one of them is wrong, not at all.
 """
 
 import bisect
@@ -114,7 +114,7 @@ def main() -> int:
         print(json.dumps({"error": f"not enough memory, or too many ports: {ports}"}), flush=True)
         return 1
     try:
-        fds = [open_tap(netns, ifname) for netns, ifname in setup["ports"]]
+        fds = [-1 if port is None else open_tap(*port) for port in setup["ports"]]
     except OSError as exc:
         print(json.dumps({"error": exc.strerror}), flush=True)
         return 1
