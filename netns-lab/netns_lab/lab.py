@@ -16,7 +16,7 @@ from typing import Self
 
 from netns_lab import cleanup
 from netns_lab.boxes.firewall import install_block
-from netns_lab.boxes.nat import install_masquerade
+from netns_lab.boxes.nat import install_nat
 from netns_lab.host_limits import raise_limits, wanted_limits
 from netns_lab.internet.link import Line
 from netns_lab.internet.switch import Port, Switch
@@ -147,10 +147,11 @@ class Lab:
 
     def _build_nat(self, number: int, site: Site) -> None:
         assert site.lan is not None
+        assert site.nat is not None
         box = self._build_box(site)
         gateway, length = site.lan[1], site.lan.prefixlen
         box.ip([*self._public(number, site, "inet"), f"addr add {gateway}/{length} dev lan"])
-        install_masquerade(box, inside="lan", outside="inet")
+        install_nat(box, site.nat, inside="lan", outside="inet")
         for name in site.nodes:
             address = f"addr add {self.topology.address_of(name)}/{length} dev net0"
             self._build_node(name, ["link set net0 up", address, f"route add default via {gateway}"])
