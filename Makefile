@@ -17,8 +17,8 @@ test: lint  ## make check, then every test, real daemons included (root; else th
 check: lint  ## format, lint, types, allowed imports, house rules
 	@exec $(BIN)/python -m pytest --quiet tests/test_repository.py
 
-bench: setup  ## run each script of benchmarks/ (root)
-	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+bench:  ## run the benchmarks and write docs/evidence.md; ARGS=--quick, ARGS="data_plane switch" (root)
+	@tools/setup bench && exec $(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: setup  ## feed every decoder of untrusted bytes for a long time
 	@exec $(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz $(ARGS)

@@ -6,15 +6,13 @@ up, so its index is built) and the delta.  The reference reads the same socket a
 babel_ctl.connection.  Then the interpreter lock is held by real work during the dump: the fake, which allows
 100 ms per write as babeld does, must not cut us off, and the tables must be exact.
 
-    python benchmarks/babel_reader.py [--routes N] [--runs N] [--json]
-
-Last result (2 cores, Linux 6.18, Python 3.11): C reader 0.044 s, reference 0.476 s, 10.9 x; lock held for
-3.5 s by one pow(): synced meanwhile, no cut, exact.
+    python -m benchmarks.babel_reader [--routes N] [--runs N]
 """
 
 import argparse
 import asyncio
 import json
+import random
 import socket
 import statistics
 import subprocess
@@ -30,8 +28,11 @@ from babel_ctl.client import BabelClient
 from babel_ctl.connection import Connection, Phase, pack
 from babel_ctl.messages import BestRoutes, Kind
 from babel_ctl.testing import route_lines
+from benchmarks.interval import median_interval
+from benchmarks.result import Figure, Measured, figure, run
 
 NEIGHBOURS = 5
+RATIO = 10  # the C reader is to be so much faster
 LOOKED_UP = IPv6Network("2001:db8::/64")
 
 
@@ -77,14 +78,14 @@ def reference(path: Path, routes: int) -> float:
     return elapsed
 
 
-async def held(folder: Path, routes: int) -> dict[str, object]:
+async def held(routes: int) -> list[Figure]:
     exponent, elapsed = 1_000_000, 0.0
     while elapsed < 2:  # find a computation that takes at least 2 s in one call
         start = time.perf_counter()
         pow(7, exponent)
         elapsed = time.perf_counter() - start
         exponent = int(exponent * (1.3 if elapsed > 1 else 2))
-    with fake(folder, routes) as (path, process):
+    with tempfile.TemporaryDirectory() as name, fake(Path(name), routes) as (path, process):
         client = BabelClient(path)
         client.start()
         start = time.perf_counter()
@@ -100,50 +101,47 @@ async def held(folder: Path, routes: int) -> dict[str, object]:
         connections = client.state.connections
         client.close()
         cuts = json.loads(process.communicate("")[0])["cuts"]
-    return {"held_s": round(seconds, 2), "synced_meanwhile": synced, "cuts": cuts, "connections": connections,
-            "exact": exact}  # fmt: skip
+    return [
+        figure("lock held", round(seconds, 2), "s"),
+        Figure("tables exact", "yes" if exact and synced else "no", "", bound="yes", met=exact and synced),
+        figure("times cut off", cuts, "", at_most=0),
+        figure("connections", connections, "", at_most=1),
+    ]
 
 
-async def measure(routes: int, runs: int) -> dict[str, object]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        times: dict[str, list[float]] = {"native": [], "reference": []}
-        with fake(folder, routes) as (path, process):
-            for _ in range(runs):
-                times["native"].append(await native(path, routes))
-                times["reference"].append(await asyncio.to_thread(reference, path, routes))
-            process.communicate("")
-        medians = {kind: statistics.median(values) for kind, values in times.items()}
-        return {
-            "routes": routes,
-            "runs": runs,
-            "native_s": round(medians["native"], 4),
-            "reference_s": round(medians["reference"], 4),
-            "ratio": round(medians["reference"] / medians["native"], 1),
-            "lock_held": await held(folder, routes),
-        }
+async def compared(routes: int, runs: int) -> list[Figure]:
+    times: dict[str, list[float]] = {"C reader": [], "plain Python": []}
+    with tempfile.TemporaryDirectory() as name, fake(Path(name), routes) as (path, process):
+        for _ in range(runs):
+            times["C reader"].append(1000 * await native(path, routes))
+            times["plain Python"].append(1000 * await asyncio.to_thread(reference, path, routes))
+        process.communicate("")
+    ratios = [slow / fast for fast, slow in zip(times["C reader"], times["plain Python"], strict=True)]
+    rng = random.Random(1)
+
+    def median(name: str, values: list[float], unit: str, at_least: float | None = None) -> Figure:
+        low, high = (round(end, 1) for end in median_interval(values, rng))
+        value = round(statistics.median(values), 1)
+        return figure(name, value, unit, interval=(low, high), at_least=at_least)
+
+    medians = [median(kind, values, "ms") for kind, values in times.items()]
+    return [*medians, median("ratio", ratios, "", at_least=RATIO)]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--routes", type=int, default=50_000)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
-    result = asyncio.run(measure(options.routes, options.runs))
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print(f"{result['routes']} routes, median of {result['runs']} runs")
-        print(f"  C reader   {result['native_s']:>8} s")
-        print(f"  reference  {result['reference_s']:>8} s   {result['ratio']} x")
-        print(f"  lock held  {result['lock_held']}")
-    lock = result["lock_held"]
-    assert isinstance(lock, dict)
-    return 0 if float(str(result["ratio"])) >= 10 and lock["exact"] and lock["cuts"] == 0 else 1
+def parser() -> argparse.ArgumentParser:
+    """The options, but those of all benchmarks."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--routes", type=int, default=50_000)
+    made.add_argument("--runs", type=int, default=7)
+    return made
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    runs = 3 if options.quick else options.runs
+    note = f"{options.routes} routes, medians of {runs} runs in turn."
+    figures = [*asyncio.run(compared(options.routes, runs)), *asyncio.run(held(options.routes))]
+    return Measured(figures, notes=[note])
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(run("babel_reader", "How fast is babeld's table in Python's hands?", parser(), measure))

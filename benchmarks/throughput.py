@@ -9,27 +9,25 @@
 Pairs of samples in turn, the order within a pair drawn; the result is the median of the ratios ours / hand
 with a bootstrap confidence interval. Run as root:
 
-    python benchmarks/throughput.py [--pairs 11] [--seconds 2] [--kind node|wireguard|openvpn] [--json]
+    python -m benchmarks.throughput [--pairs N] [--seconds N] [--kind node|wireguard|openvpn]
 """
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import random
 import statistics
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for tests.helpers, which is not installed
-
+from benchmarks.data_plane.sampling import tcp
+from benchmarks.interval import median_interval
+from benchmarks.result import Figure, Measured, figure, package_versions, run
+from netns_lab import cleanup, programs
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.json_wire import encode_json
 from re6st_core.netparams import NetworkParameters, sign_parameters
@@ -42,7 +40,7 @@ from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.wireguard import SOCKETS, WireguardDevices, WireguardTunnel
 from re6stnet.adapters.wireguard_key import PrivateKey
 from tests.helpers.certs import NodeFiles, TestCA
-from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
+from tests.helpers.namespace_tests import TestNamespace, connect, device_name
 from tests.helpers.node_certificates import NETWORK, authority, write_node
 
 TARGET = 0.97
@@ -153,7 +151,7 @@ async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
         node = [sys.executable, "-m", "re6stnet.cli.daemon", "--registry", "http://127.0.0.1:9/", *paths]
         commands.append((side, [*node, "--key", str(files / "cert.key"), "--ip", f"192.0.2.{mine + 1}"]))
     address = str(NETWORK.address(prefixes[1]))
-    async with programs(commands, directory):
+    async with running(commands, directory):
         async with asyncio.timeout(30):
             while True:
                 asking = ["ip", "netns", "exec", sides[0].name, "ping", "-c", "1", "-W", "1", address]
@@ -170,10 +168,10 @@ async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def programs(commands: list[tuple[TestNamespace, list[str]]], directory: Path) -> AsyncIterator[None]:
+async def running(commands: list[tuple[TestNamespace, list[str]]], directory: Path) -> AsyncIterator[None]:
     """Run programs in the foreground meanwhile."""
     with (directory / "hand.log").open("ab") as log:
-        running = [
+        started = [
             await asyncio.create_subprocess_exec(
                 "ip",
                 "netns",
@@ -192,7 +190,7 @@ async def programs(commands: list[tuple[TestNamespace, list[str]]], directory: P
     try:
         yield
     finally:
-        for process in running:
+        for process in started:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
@@ -214,7 +212,7 @@ async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
     for name in names:
         keys.append(hand_made_key(directory / name))
     commands = [(side, ["wireguard-go", "-f", name]) for side, name in zip(sides, names, strict=True)]
-    async with kernels_of(sides) as kernels, programs(commands, directory):
+    async with kernels_of(sides) as kernels, running(commands, directory):
         for mine, side in enumerate(sides):
             await wait_for_file(SOCKETS / f"{names[mine]}.sock")
             side.run(
@@ -245,7 +243,7 @@ async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
     client = argv(names[0], ca.node(CLIENT_CN), "--client", "--nobind", "--proto", "tcp4-client", "--remote",
                   "192.0.2.2", "52100")  # fmt: skip
     commands = [(sides[1], server), (sides[0], client)]
-    async with kernels_of(sides) as kernels, programs(commands, directory):
+    async with kernels_of(sides) as kernels, running(commands, directory):
         for mine, side in enumerate(sides):
             with side.entered():
                 await kernels[mine].wait_for_link(names[mine])
@@ -259,102 +257,101 @@ SET_UPS: dict[str, tuple[SetUp, SetUp]] = {
     "openvpn": (our_openvpn, hand_openvpn),
 }
 """Kind to (ours, by hand)."""
+TITLES = {
+    "node": "two whole nodes, WireGuard",
+    "wireguard": "WireGuard adapter with the one-port rules",
+    "openvpn": "OpenVPN adapter (TCP)",
+}
 
 
 # --- measuring ------------------------------------------------------------------------------------------
 
 
-async def sample(sides: Sides, address: str, seconds: float) -> float:
+async def sample(sides: Sides, address: str, seconds: int) -> float:
     """Mbit/s of one TCP stream from left to right, as received."""
-    command = ["ip", "netns", "exec", sides[0].name, "iperf3", "-J", "-c", address, "-t", str(seconds)]
-    for _ in range(50):
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-        async with asyncio.timeout(seconds + 20):
-            output, _ = await process.communicate()
-        report = json.loads(output)
-        if not any(word in report.get("error", "") for word in ("busy", "refused")):
-            break
-        await asyncio.sleep(0.1)  # the server is not there yet, or still puts the last sample away
-    if "error" in report:
-        raise SystemExit(f"iperf3: {report['error']}")
-    return float(report["end"]["sum_received"]["bits_per_second"]) / 1e6
+
+    def command(argv: Sequence[str]) -> list[str]:
+        return ["ip", "netns", "exec", sides[0].name, *argv]
+
+    _, mbit_s = await asyncio.to_thread(tcp, command, ip_address(address), seconds)
+    return mbit_s
 
 
-def confidence_interval(ratios: list[float], rng: random.Random) -> tuple[float, float]:
-    """95 % bootstrap interval of the median."""
-    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(10_000))
-    return medians[249], medians[9749]
-
-
-async def compare(kind: str, pairs: int, seconds: float, seed: int) -> dict[str, Any]:
-    """Measure one kind of tunnel; the figures."""
+async def compare(kind: str, pairs: int, seconds: int, seed: int) -> list[Figure]:
+    """Measure one kind of tunnel."""
     rng = random.Random(seed)
-    with namespaces(2) as made, tempfile.TemporaryDirectory() as name:
-        sides, directory = (made[0], made[1]), Path(name)
+    cleanup.clean_dead()
+    record = cleanup.register("throughput", None)
+    assert record.directory is not None
+    try:
+        sides = TestNamespace(record.namespace("left")), TestNamespace(record.namespace("right"))
+        for side in sides:
+            programs.run(["ip", "netns", "add", side.name])
+            side.run("ip link set lo up")
         connect(*sides)
-        ours, hand = SET_UPS[kind]
-        results: dict[str, list[float]] = {"ours": [], "hand": []}
-        async with (
-            ours(sides, directory) as our_address,
-            hand(sides, directory) as hand_address,
-            programs([(sides[1], ["iperf3", "-s"])], directory),
-        ):
-            targets = {"ours": our_address, "hand": hand_address}
-            for address in targets.values():
-                sides[0].run(f"ping -c 3 -i 0.2 -W 5 {address}")
-                await sample(sides, address, 1)  # warm-up
-            for _ in range(pairs):
-                for label in rng.sample(sorted(targets), 2):
-                    results[label].append(await sample(sides, targets[label], seconds))
+        results = await samples(kind, sides, record.directory, pairs=pairs, seconds=seconds, rng=rng)
+    finally:
+        cleanup.clean(record, keep_directory=False)
     ratios = [mine / theirs for mine, theirs in zip(results["ours"], results["hand"], strict=True)]
-    low, high = confidence_interval(ratios, rng)
-    return {
-        "kind": kind,
-        "mtu": MTU[kind],
-        "pairs": pairs,
-        "seconds": seconds,
-        "ours_mbit_s": round(statistics.median(results["ours"]), 1),
-        "hand_mbit_s": round(statistics.median(results["hand"]), 1),
-        "ratio": round(statistics.median(ratios), 4),
-        "interval": [round(low, 4), round(high, 4)],
-        "target": TARGET,
-        "reached": high >= TARGET,
-    }
-
-
-def machine() -> str:
-    """One line."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    low, high = (round(end, 3) for end in median_interval(ratios, rng))
+    title = TITLES[kind]
+    return [
+        figure("ours", round(statistics.median(results["ours"]), 1), "Mbit/s", of=title),
+        figure("by hand", round(statistics.median(results["hand"]), 1), "Mbit/s", of=title),
+        Figure(
+            "ratio",
+            round(statistics.median(ratios), 3),
+            "",
+            of=title,
+            interval=(low, high),
+            bound=f">= {TARGET}",
+            met=high >= TARGET,
+        ),
+        figure("MTU", MTU[kind], "bytes", of=title),
     ]
-    model = models[0].partition(": ")[2] if models else platform.machine()
-    return f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def main() -> int:
-    """0 if every interval reaches the target."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=11)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kind", choices=sorted(SET_UPS), action="append")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    kinds = options.kind or list(SET_UPS)
-    results = [asyncio.run(compare(kind, options.pairs, options.seconds, options.seed)) for kind in kinds]
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1))
-    else:
-        print(machine())
-        for result in results:
-            low, high = result["interval"]
-            print(
-                f"{result['kind']}, MTU {result['mtu']}: ours {result['ours_mbit_s']} Mbit/s,"
-                f" by hand {result['hand_mbit_s']} Mbit/s,"
-                f" median ratio {result['ratio']} [{low}, {high}] of {result['pairs']} pairs"
-            )
-    return 0 if all(result["reached"] for result in results) else 1
+async def samples(
+    kind: str, sides: Sides, directory: Path, *, pairs: int, seconds: int, rng: random.Random
+) -> dict[str, list[float]]:
+    """Mbit/s of ours and of the hand-made one, pair by pair."""
+    ours, hand = SET_UPS[kind]
+    results: dict[str, list[float]] = {"ours": [], "hand": []}
+    async with (
+        ours(sides, directory) as our_address,
+        hand(sides, directory) as hand_address,
+        running([(sides[1], ["iperf3", "-s"])], directory),
+    ):
+        targets = {"ours": our_address, "hand": hand_address}
+        for address in targets.values():
+            sides[0].run(f"ping -c 3 -i 0.2 -W 5 {address}")
+            await sample(sides, address, 1)  # warm-up
+        for _ in range(pairs):
+            for label in rng.sample(sorted(targets), 2):
+                results[label].append(await sample(sides, targets[label], seconds))
+    return results
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, but those of all benchmarks."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--pairs", type=int, default=15)
+    made.add_argument("--seconds", type=int, default=3, help="of TCP per sample")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--kind", choices=sorted(SET_UPS), action="append")
+    return made
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """Every kind, or those asked for."""
+    pairs, seconds = (2, 1) if options.quick else (options.pairs, options.seconds)
+    figures: list[Figure] = []
+    for kind in options.kind or SET_UPS:
+        print(f"throughput: {kind}", file=sys.stderr, flush=True)
+        figures += asyncio.run(compare(kind, pairs, seconds, options.seed))
+    notes = [f"Medians of {pairs} pairs of {seconds} s each; the ratio is the median of the pairs' ratios."]
+    return Measured(figures, package_versions("wireguard-go", "openvpn", "babeld", "iperf3"), notes)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("throughput", "What does TCP lose in one of our tunnels?", parser(), measure))

@@ -10,7 +10,7 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,19 +49,22 @@ def take(chain: Chain, hops: int, address: Address, seconds: int) -> Sample:
     way = chain.machines[: hops + 1]
     rtt_ms, seen = ping(way[0], address)
     before = sum(map(cpu_s, _of_system(way)))
-    received, mbit_s = tcp(way[0], address, seconds)
+    received, mbit_s = tcp(way[0].command, address, seconds)
     used = sum(map(cpu_s, _of_system(way))) - before
     rss = max(sum(map(rss_mb, _of_system([machine]))) for machine in way)
     return Sample(mbit_s, rtt_ms, seen, used / (received / 1e9), rss)
 
 
-def tcp(machine: Machine, address: Address, seconds: int) -> tuple[int, float]:
-    """Bytes that one TCP stream carried to ``address`` in whole seconds, and Mbit/s as received."""
+def tcp(command: Callable[[Sequence[str]], list[str]], address: Address, seconds: int) -> tuple[int, float]:
+    """Bytes that one TCP stream carried to ``address`` in whole seconds, and Mbit/s as received.
+
+    ``command`` makes an argument list one that runs on the sending machine.
+    """
     argv = ["iperf3", "-J", "-c", str(address), "-t", str(seconds)]
     for _ in range(_BUSY_TRIES):
         try:
             done = subprocess.run(
-                machine.command(argv), capture_output=True, text=True, check=False, timeout=seconds + 20
+                command(argv), capture_output=True, text=True, check=False, timeout=seconds + 20
             )
         except subprocess.TimeoutExpired as exc:
             raise RouterError(f"iperf3 to {address} did not end within {seconds + 20} s") from exc
@@ -101,7 +104,7 @@ def parse_ping(output: str) -> tuple[float, int]:
 def crosses_every_cable(chain: Chain, hops: int, address: Address) -> None:
     """Send a second of TCP; RouterError unless each cable of the way carried all of it and no other much."""
     before = _cables(chain)
-    received, _ = tcp(chain.machines[0], address, 1)
+    received, _ = tcp(chain.machines[0].command, address, 1)
     carried = [after - start for start, after in zip(before, _cables(chain), strict=True)]
     if min(carried[:hops]) < received or max(carried[hops:], default=0) > received / 10:
         raise RouterError(f"{chain.system}, {hops} hops: of {received} bytes the cables carried {carried}")
