@@ -15,6 +15,7 @@ from tests.helpers.manual import COMMANDS, documented_options, parser_of, parser
 from tests.helpers.source_tree import (
     ROOT,
     files,
+    is_scenario,
     modules,
     only_declares,
     project,
@@ -30,7 +31,7 @@ WITHOUT_TEST_MODULE = {
     "babel_ctl/_native/build_reader.py": "build recipe; its product is tested as babel_ctl.client",
     "netns-lab/netns_lab/_native/build_switch.py": "build recipe; its product is the switch, tested",
 }
-"""Besides these, modules that only declare: dataclasses, errors, ``Protocol`` classes, tables."""
+"""Also: scenarios, and modules that only declare (dataclasses, errors, ``Protocol``s, tables)."""
 NAMES_WITHOUT_CONCEPT = {"utils", "util", "helpers", "helper", "common", "misc", "lib", "tools"}
 TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))")
 ELSEWHERE = re.compile(r"/work/|/root/|/home/\w|/tmp/brief|co-authored-by", re.IGNORECASE)
@@ -71,7 +72,7 @@ def test_every_module_opens_with_one_sentence() -> None:
 def test_every_module_has_its_test_module() -> None:
     def without() -> Iterator[str]:
         for path, test in modules():
-            excepted = relative(path) in WITHOUT_TEST_MODULE or only_declares(path)
+            excepted = relative(path) in WITHOUT_TEST_MODULE or only_declares(path) or is_scenario(path)
             if not excepted and not test.exists():
                 yield f"{relative(path)}: {relative(test)} is missing"
 

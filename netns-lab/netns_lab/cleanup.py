@@ -132,14 +132,14 @@ def clean(record: LabRecord, *, keep_directory: bool) -> None:
     paths = list(NETNS_DIR.glob(f"{record.namespace('')}*"))
     with contextlib.ExitStack() as held:
         inodes = {_hold(path, held) for path in paths}
-        _kill_inside(inodes)
+        kill_inside(inodes)
         for path in paths:
             try:
                 programs.run(["ip", "netns", "del", path.name])
             except RouterError:
                 if path.exists():
                     raise
-        _kill_inside(inodes)  # what was about to enter while the others were killed
+        kill_inside(inodes)  # what was about to enter while the others were killed
     if record.directory is not None and not keep_directory:
         shutil.rmtree(record.directory, ignore_errors=True)
     (RUN_DIR / f"{record.lab_id}.sock").unlink(missing_ok=True)
@@ -168,7 +168,7 @@ def processes_inside(inodes: set[int]) -> Iterator[int]:
                 yield int(entry)
 
 
-def _kill_inside(inodes: set[int]) -> None:
+def kill_inside(inodes: set[int]) -> None:
     """Kill every process inside and wait for its end; again until there is none (they may fork meanwhile)."""
     while pids := set(processes_inside(inodes)):
         with contextlib.ExitStack() as handles:

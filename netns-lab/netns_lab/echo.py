@@ -31,6 +31,7 @@ Pair = tuple[str, str]
 _HEADER = struct.Struct("!BBHHHq")
 _SO_TIMESTAMPNS = 35
 _ICMP6_FILTER = 1
+ECHO_REPLY_V6 = 129
 _HOP_LIMIT = 64  # what Linux sends with
 
 
@@ -60,8 +61,18 @@ def request(family: int, identifier: int, sequence: int, sent_ns: int) -> bytes:
     return _HEADER.pack(kind, 0, checksum(body), identifier, sequence, sent_ns)
 
 
-def decode_reply_untrusted(family: int, packet: bytes) -> tuple[int, int, int | None]:
-    """Identifier, time of sending, (IPv4) remaining hop limit of an echo reply; WireError for all else."""
+@dataclass(frozen=True, slots=True)
+class Echoed:
+    """The fields of an echo reply; the hop limit that remains is in the packet only for IPv4."""
+
+    identifier: int
+    sequence: int
+    sent_ns: int
+    hop_limit: int | None
+
+
+def decode_reply_untrusted(family: int, packet: bytes) -> Echoed:
+    """Take an echo reply apart; WireError for all else."""
     hop_limit = None
     if family == socket.AF_INET:
         if len(packet) < 20:
@@ -70,10 +81,52 @@ def decode_reply_untrusted(family: int, packet: bytes) -> tuple[int, int, int | 
         packet = packet[(packet[0] & 15) * 4 :]
     if len(packet) < _HEADER.size:
         raise WireError("shorter than an echo reply of ours")
-    kind, code, _, identifier, _, sent_ns = _HEADER.unpack_from(packet)
+    kind, code, _, identifier, sequence, sent_ns = _HEADER.unpack_from(packet)
     if (kind, code) != (0 if family == socket.AF_INET else 129, 0):
         raise WireError("not an echo reply")
-    return identifier, sent_ns, hop_limit
+    return Echoed(identifier, sequence, sent_ns, hop_limit)
+
+
+def open_raw(machine: Machine, family: int, *, kinds: Iterable[int] = (ECHO_REPLY_V6,)) -> socket.socket:
+    """A raw ICMP socket on a machine, with time stamps; of ICMPv6 only these kinds of messages arrive."""
+    protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
+    raw = machine.socket(family, socket.SOCK_RAW, protocol)
+    raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    if family == socket.AF_INET6:
+        blocked = bytearray(b"\xff" * 32)
+        for kind in kinds:
+            blocked[kind // 8] &= ~(1 << kind % 8)
+        raw.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    return raw
+
+
+def receive_reply(raw: socket.socket, family: int, identifier: int) -> tuple[int, Reply] | None:
+    """Read one packet: sequence number and reply; None when it is no reply to that identifier.
+
+    Raises BlockingIOError when there is none.
+    """
+    try:
+        packet, ancillary, _, source = raw.recvmsg(256, 256)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return None  # an ICMP error that the kernel reports here
+    try:
+        echoed = decode_reply_untrusted(family, packet)
+    except WireError:
+        return None
+    if echoed.identifier != identifier:
+        return None
+    arrived_ns, hop_limit = time.time_ns(), echoed.hop_limit
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, nanoseconds = struct.unpack("@ll", data)
+            arrived_ns = seconds * 1_000_000_000 + nanoseconds
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+            (hop_limit,) = struct.unpack("@i", data)
+    hops = _HOP_LIMIT - (hop_limit if hop_limit is not None else _HOP_LIMIT) + 1
+    return echoed.sequence, Reply(ip_address(source[0]), (arrived_ns - echoed.sent_ns) / 1e6, hops)
 
 
 class EchoSocket:
@@ -81,14 +134,7 @@ class EchoSocket:
 
     def __init__(self, machine: Machine, like: Address, receive: Callable[[Reply], None]) -> None:
         family = socket.AF_INET if like.version == 4 else socket.AF_INET6
-        protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
-        self._socket = machine.socket(family, socket.SOCK_RAW, protocol)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        if family == socket.AF_INET6:
-            only_replies = bytearray(b"\xff" * 32)
-            only_replies[129 // 8] &= ~(1 << 129 % 8)
-            self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(only_replies))
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        self._socket = open_raw(machine, family)
         self._family = family
         self._identifier = secrets.randbelow(1 << 16)
         self._sequence = 0
@@ -108,22 +154,10 @@ class EchoSocket:
             self._socket.sendto(packet, (str(to), 0))
 
     def _readable(self) -> None:
-        try:
-            packet, ancillary, _, source = self._socket.recvmsg(256, 256)
-            identifier, sent_ns, hop_limit = decode_reply_untrusted(self._family, packet)
-        except (OSError, WireError):
-            return
-        if identifier != self._identifier:
-            return
-        arrived_ns = time.time_ns()
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
-                seconds, nanoseconds = struct.unpack("@ll", data)
-                arrived_ns = seconds * 1_000_000_000 + nanoseconds
-            elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-                (hop_limit,) = struct.unpack("@i", data)
-        hops = _HOP_LIMIT - (hop_limit if hop_limit is not None else _HOP_LIMIT) + 1
-        self._receive(Reply(ip_address(source[0]), (arrived_ns - sent_ns) / 1e6, hops))
+        with contextlib.suppress(BlockingIOError):
+            received = receive_reply(self._socket, self._family, self._identifier)
+            if received is not None:
+                self._receive(received[1])
 
 
 class Prober:

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 from cryptography import x509
 
+from netns_lab import cleanup
 from netns_lab.lab import Lab
 from netns_lab.namespace import Machine, last_line
 from netns_lab.programs import own
@@ -57,6 +58,7 @@ class Mesh:
         self._port = port
         self.nodes = tuple(node for node in lab.topology.nodes if node != registry)
         self.addresses: dict[str, IPv6Address] = {}  # of the nodes that have joined
+        self.cns: dict[str, str] = {}  # theirs, as other nodes name them
         self.url = f"http://{lab.topology.address_of(registry)}/"
         self._fingerprint = ""
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -121,10 +123,14 @@ class Mesh:
             "--json",
         ]
         self._fingerprint = json_object(await self._registry_command(*init))["fingerprint"]
+        await self.run_registry()
+        return self._fingerprint
+
+    async def run_registry(self) -> None:
+        """Run the registry of the network that exists, until it answers."""
         argv = [*own("re6st-registry"), "run", "--dir", str(self._registry_dir)]
         self._start_daemon(self._registry, argv, cwd=None)
         await self.unless_one_dies(self._registry_answers())
-        return self._fingerprint
 
     async def join(self, node: str) -> IPv6Address:
         """Give a node a token and let it enrol; returns the overlay address its certificate states."""
@@ -135,6 +141,7 @@ class Mesh:
             conf += ["--fingerprint", self._fingerprint, "--token", token]
             await self.machine(node).call(conf, cwd=etc, log=self.log(node))
         address = self.addresses[node] = certified_address(etc / "cert.crt")
+        self.cns[node] = certified_cn(etc / "cert.crt")
         return address
 
     async def _token(self) -> str:
@@ -161,9 +168,7 @@ class Mesh:
 
     async def revoke(self, node: str) -> None:
         """Revoke the certificate of a node."""
-        members = json.loads(await self._registry_command("node", "list", "--json"))
-        (cn,) = (m["prefix"] for m in members if m["address"] == str(self.addresses[node]))
-        await self._registry_command("node", "revoke", cn)
+        await self._registry_command("node", "revoke", self.cns[node])
 
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""
@@ -181,15 +186,26 @@ class Mesh:
         daemon = self._daemons.get(node)
         return None if daemon is None or daemon.poll() is not None else daemon.pid
 
-    def stop(self, node: str, number: signal.Signals = signal.SIGTERM) -> int:
-        """Signal the daemon of a node and wait for its end; returns its exit status (negative: signal)."""
-        daemon = self._daemons.pop(node)
-        for handle in [handle for handle, name in self._watches.items() if name == node]:
-            del self._watches[handle]
-            asyncio.get_running_loop().remove_reader(handle)
-            os.close(handle)
+    async def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signal the daemon of a node, or the registry, and wait for its end.
+
+        Returns its exit status (negative: signal).  What its programs started may live on.
+        """
+        daemon = self._expect_end(name)
         daemon.send_signal(number)
-        return daemon.wait(_STOP_WITHIN_S)
+        return await asyncio.to_thread(daemon.wait, _STOP_WITHIN_S)
+
+    async def kill_all(self, name: str) -> None:
+        """Kill every process of a machine, as when it loses its power."""
+        daemon = self._expect_end(name) if name in self._daemons else None
+        inode = self.machine(name).path.stat().st_ino
+        await asyncio.to_thread(cleanup.kill_inside, {inode})
+        if daemon is not None:
+            daemon.wait()
+
+    def running(self, name: str) -> bool:
+        """Whether a node's daemon, or the registry, was started and not ended."""
+        return name in self._daemons
 
     async def show(self, node: str, *options: str) -> str:
         """What ``re6st status`` says on a node."""
@@ -240,6 +256,14 @@ class Mesh:
         self._daemons[name] = self.machine(name).start(argv, log=self.log(name), cwd=cwd)
         self._watch(name, self._daemons[name].pid)
 
+    def _expect_end(self, name: str) -> subprocess.Popen[bytes]:
+        """The daemon of this name is about to end, and nobody shall mind."""
+        for handle in [handle for handle, watched in self._watches.items() if watched == name]:
+            del self._watches[handle]
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+        return self._daemons.pop(name)
+
     def _watch(self, name: str, pid: int) -> None:
         handle = os.pidfd_open(pid)
         self._watches[handle] = name
@@ -260,6 +284,13 @@ def certified_address(certificate: Path) -> IPv6Address:
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return next(ip for ip in names.get_values_for_type(x509.IPAddress) if isinstance(ip, IPv6Address))
+
+
+def certified_cn(certificate: Path) -> str:
+    """The name by which other nodes know the holder of a node's certificate."""
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    (name,) = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(name.value)
 
 
 def json_object(text: str) -> dict[str, Any]:  # Any: the shape is what the caller asks of it

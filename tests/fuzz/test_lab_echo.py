@@ -18,8 +18,8 @@ REPLY_V4 = bytes([0x45]) + bytes(19) + bytes(16)
 @example(socket.AF_INET, b"\x4f" + REPLY_V4[1:])  # a header that claims to be longer than the packet
 def test_any_bytes_are_a_reply_or_a_wire_error(family: socket.AddressFamily, packet: bytes) -> None:
     try:
-        identifier, _, hop_limit = decode_reply_untrusted(family, packet)
+        echoed = decode_reply_untrusted(family, packet)
     except WireError:
         return
-    assert 0 <= identifier <= 65535
-    assert (hop_limit is None) == (family == socket.AF_INET6)
+    assert 0 <= echoed.identifier <= 65535
+    assert (echoed.hop_limit is None) == (family == socket.AF_INET6)

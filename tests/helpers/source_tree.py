@@ -73,6 +73,14 @@ def only_declares(path: Path) -> bool:
     return all(node.name == "__init__" or all(map(_is_constant, node.body)) for node in functions)
 
 
+def is_scenario(path: Path) -> bool:
+    """Whether a module is a story of the lab: a test itself, held to the form of all by one test module."""
+    return path.parent.name == "scenarios" and any(
+        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SCENARIO"
+        for node in tree(path).body
+    )
+
+
 def _is_constant(statement: ast.stmt) -> bool:
     """A docstring, or ``...``."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

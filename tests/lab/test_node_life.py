@@ -102,15 +102,10 @@ async def test_after_sigterm_nothing_of_the_node_remains_and_its_peers_know(mesh
         mesh.start(node)
     await everybody_answers(mesh)
     assert traces(machine) != before
-    assert mesh.stop("b") == 0
+    assert await mesh.stop("b") == 0
     assert traces(machine) == before
     gone = (await mesh.status("a"))["tunnels"]
-    assert "b" not in {node for node in mesh.nodes for t in gone if t["peer"] == peer_of(mesh, node)}
-
-
-def peer_of(mesh: Mesh, node: str) -> str:
-    """The CN of a node: these networks give a /64 each."""
-    return f"{int(mesh.addresses[node]) >> 64 & 0xFFFF}/16"
+    assert "b" not in {node for node in mesh.nodes for t in gone if t["peer"] == mesh.cns[node]}
 
 
 async def test_after_kill_9_everything_lives_on_and_the_next_daemon_adopts_it(mesh: Mesh) -> None:
@@ -121,7 +116,7 @@ async def test_after_kill_9_everything_lives_on_and_the_next_daemon_adopts_it(me
         await until(mesh, node, lambda s: sum(t["state"] == "active" for t in s["tunnels"]) == 2)
     before = await mesh.status("b")
     with Traffic(mesh.machine("a"), mesh.addresses["b"]) as traffic:
-        mesh.stop("b", signal.SIGKILL)
+        await mesh.stop("b", signal.SIGKILL)
         await asyncio.sleep(2)  # the story: nobody is there for a while
         mesh.start("b")
         await until(mesh, "b", lambda s: sum(t["state"] == "active" for t in s["tunnels"]) == 2)
@@ -129,7 +124,7 @@ async def test_after_kill_9_everything_lives_on_and_the_next_daemon_adopts_it(me
         assert children(after) == children(before)
         assert after["daemon"]["pid"] != before["daemon"]["pid"]
         assert traffic.stop() == 0
-    assert mesh.stop("b") == 0
+    assert await mesh.stop("b") == 0
     assert "re6st" not in traces(mesh.machine("b"))["links"]
 
 
@@ -137,8 +132,8 @@ async def test_a_node_returns_while_the_registry_is_away(mesh: Mesh) -> None:
     for node in mesh.nodes:
         mesh.start(node)
     await everybody_answers(mesh)
-    assert mesh.stop("b") == 0
-    mesh.stop("registry", signal.SIGKILL)
+    assert await mesh.stop("b") == 0
+    await mesh.stop("registry", signal.SIGKILL)
     mesh.start("b")
     await everybody_answers(mesh)
     assert (await mesh.status("b"))["daemon"]["registry_error"]
@@ -209,8 +204,8 @@ async def test_a_revoked_node_loses_its_tunnels_once_its_peers_have_the_new_para
     await mesh.revoke("b")
     await until_published(mesh)
     for node in ("a", "c"):  # a restart fetches what a refresh within the hour would
-        mesh.stop(node, signal.SIGKILL)
+        await mesh.stop(node, signal.SIGKILL)
         mesh.start(node)
     for node in ("a", "c"):
-        await until(mesh, node, lambda s: peer_of(mesh, "b") not in {t["peer"] for t in s["tunnels"]})
+        await until(mesh, node, lambda s: mesh.cns["b"] not in {t["peer"] for t in s["tunnels"]})
         await until(mesh, node, lambda s: any(t["state"] == "active" for t in s["tunnels"]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netns_lab.echo import checksum, decode_reply_untrusted, request
+from netns_lab.echo import Echoed, checksum, decode_reply_untrusted, request
 from re6st_core.errors import WireError
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -30,9 +30,9 @@ def test_a_reply_gives_back_what_was_asked(
     reply = bytes([0 if family == V4 else 129]) + asked[1:]
     if family == V4:
         header = struct.pack("!BBHHHBBH8x", 0x45, 0, 20 + len(reply), 0, 0, 61, 1, 0)
-        assert decode_reply_untrusted(V4, header + reply) == (identifier, sent_ns, 61)
+        assert decode_reply_untrusted(V4, header + reply) == Echoed(identifier, 1, sent_ns, 61)
     else:
-        assert decode_reply_untrusted(V6, reply) == (identifier, sent_ns, None)
+        assert decode_reply_untrusted(V6, reply) == Echoed(identifier, 1, sent_ns, None)
 
 
 def test_our_own_request_is_not_a_reply() -> None:

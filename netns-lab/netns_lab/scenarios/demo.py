@@ -20,10 +20,10 @@ from netns_lab.echo import Pair, Prober, Reply
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh
 from netns_lab.scenarios.scenario import Scenario
-from netns_lab.story import Figure, Story
+from netns_lab.stage.stage import Stage
+from netns_lab.stage.story import Figure, Story
 
 REGISTRY = "registry"
-CLIENT_COUNT = 3
 ANSWER_WITHIN_S = 60.0
 CONVERGE_WITHIN_S = 40.0
 STABLE_ROUNDS = 3
@@ -31,24 +31,24 @@ STABLE_ROUNDS = 3
 FASTER_BY = 0.9
 
 
-async def play(lab: Lab, story: Story) -> None:
+async def play(stage: Stage) -> None:
     """Tell the story on a lab that is built."""
-    with Mesh(lab, registry=REGISTRY, client_count=CLIENT_COUNT) as mesh:
-        await form(mesh, story)
-        complete = await every_pair_answers(mesh, story)
-        await tunnels_of_both_kinds(lab, mesh, story)
-        if not complete:
-            return
-        with story.step("measuring the direct paths"):
-            direct = await direct_times(lab, mesh.nodes)
-        overlay = await converge(mesh, story, direct)
-        story.show(matrix(mesh.nodes, direct, overlay))
-        await verdict_on_relays(mesh, story, direct, overlay)
-        story.show(Text.from_ansi(f"n1: re6st status\n{await mesh.show('n1')}"))
-        if (late_p99_us := lab.internet.stats().late_p99_us) is not None:
-            story.figure("underlay_late_p99", Figure(late_p99_us / 1000, "ms"))
-        namespace = mesh.machine(REGISTRY).namespace
-        story.event(f"registry: {mesh.url}  (from this host: ip netns exec {namespace} curl {mesh.url})")
+    lab, mesh, story = stage.lab, stage.mesh, stage.story
+    await form(mesh, story)
+    complete = await every_pair_answers(mesh, story)
+    await tunnels_of_both_kinds(lab, mesh, story)
+    if not complete:
+        return
+    with story.step("measuring the direct paths"):
+        direct = await direct_times(lab, mesh.nodes)
+    overlay = await converge(mesh, story, direct)
+    story.show(matrix(mesh.nodes, direct, overlay))
+    await verdict_on_relays(mesh, story, direct, overlay)
+    story.show(Text.from_ansi(f"n1: re6st status\n{await mesh.show('n1')}"))
+    if (late_p99_us := lab.internet.stats().late_p99_us) is not None:
+        story.figure("underlay_late_p99", Figure(late_p99_us / 1000, "ms"))
+    namespace = mesh.machine(REGISTRY).namespace
+    story.event(f"registry: {mesh.url}  (from this host: ip netns exec {namespace} curl {mesh.url})")
 
 
 async def form(mesh: Mesh, story: Story) -> None:
@@ -60,7 +60,7 @@ async def form(mesh: Mesh, story: Story) -> None:
 
 async def every_pair_answers(mesh: Mesh, story: Story) -> bool:
     """Ask over the overlay until all have answered all; the clock runs from the last daemon's start."""
-    began = story.now()
+    began = story.elapsed()
     pairs = {(a, b): mesh.addresses[b] for a in mesh.nodes for b in mesh.nodes if a != b}
     with story.step("the mesh forms") as step:
 
@@ -70,7 +70,7 @@ async def every_pair_answers(mesh: Mesh, story: Story) -> bool:
         async with Prober(mesh.machines, pairs) as prober:
             asking = prober.until_all_answer(interval_s=0.1, within_s=ANSWER_WITHIN_S, on_answer=on_answer)
             missing = await mesh.unless_one_dies(asking)
-    took_s = story.now() - began
+    took_s = story.elapsed() - began
     story.figure("every_pair_answers", Figure(None if missing else took_s, "s", at_most=10, target=True))
     story.figure("pairs_answering", Figure(len(pairs) - len(missing), "", at_least=len(pairs)))
     memory = {node: mesh.rss_mb(node) for node in mesh.nodes}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,26 +19,52 @@ import asyncio, sys
 sys.path[:0] = {path!r}
 from netns_lab import cli
 from netns_lab.scenarios import SCENARIOS
-from netns_lab.scenarios.scenario import Scenario
-from netns_lab.story import Figure
+from netns_lab.scenarios.scenario import NotYet, Scenario
 from re6st_core.errors import RouterError
 
-async def play(lab, story):
-    print(lab.record.lab_id, file=sys.stderr, flush=True)
-    story.figure("answer", Figure(42, "", at_least={at_least}))
+async def play(stage):
+    print(stage.lab.record.lab_id, file=sys.stderr, flush=True)
+    stage.figure("answer", 42, at_least={at_least})
     {body}
 
-SCENARIOS["test"] = Scenario("a test", "demo.toml", play)
-sys.exit(cli.main(["run", "test", *{options!r}]))
+SCENARIOS.clear()
+SCENARIOS["test"] = Scenario("a test", "demo.toml", play, not_yet={not_yet})
+sys.exit(cli.main(["run", {name!r}, "--report", {report!r}, *{options!r}]))
 """
 
 
-def run_story(*options: str, at_least: int = 0, body: str = "pass") -> subprocess.Popen[str]:
+NOT_YET = "NotYet({'answer': '42'}, 'nobody has found the question', 4)"
+
+
+def run_story(
+    report: Path,
+    *options: str,
+    at_least: int = 0,
+    body: str = "pass",
+    not_yet: str = "None",
+    name: str = "test",
+) -> subprocess.Popen[str]:
     """`netns-lab run` of a story whose body is given, in a process of its own."""
-    program = STORY.format(path=sys.path, options=options, at_least=at_least, body=body)
+    program = STORY.format(
+        path=sys.path,
+        report=str(report),
+        options=options,
+        at_least=at_least,
+        body=body,
+        not_yet=not_yet,
+        name=name,
+    )
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def remove_kept(errors: str) -> Path:
+    """Remove what a failed story left to be looked into; returns where it was."""
+    kept = Path(errors.partition("logs of the lab: ")[2].split()[0])
+    assert (kept / "logs").is_dir()
+    shutil.rmtree(kept)
+    return kept
 
 
 def lab_of(process: subprocess.Popen[str]) -> str:
@@ -56,13 +83,13 @@ def test_a_broken_topology_is_refused_with_all_mistakes_and_status_2(
     file.write_text('internet = "here"\nspeed = 1\n')
     assert main(["run", "demo", "--topology", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
-    assert all(line.startswith(f"netns-lab: {file}: ") for line in lines)
+    assert len(lines) == 3
+    assert all(line.startswith(f"netns-lab: {file}:") for line in lines)
 
 
 def test_an_unknown_scenario_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "dream"]) == 2
-    assert capsys.readouterr().err == "netns-lab: no scenario 'dream'; there are: demo\n"
+    assert capsys.readouterr().err.startswith("netns-lab: no scenario 'dream'; there are: demo, ")
 
 
 def test_not_root_or_programs_missing_is_one_line_and_status_2(
@@ -76,36 +103,82 @@ def test_not_root_or_programs_missing_is_one_line_and_status_2(
 
 @pytest.mark.root
 @pytest.mark.parametrize(("at_least", "status"), [(0, 0), (43, 1)])
-def test_the_verdict_is_in_the_json_and_the_exit_status(at_least: int, status: int) -> None:
-    with run_story("--json", at_least=at_least) as process:
+def test_the_verdict_is_in_the_json_the_report_and_the_exit_status(
+    tmp_path: Path, at_least: int, status: int
+) -> None:
+    with run_story(tmp_path / "report", "--json", at_least=at_least) as process:
         output, errors = process.communicate(timeout=30)
     report = json.loads(output)
     assert process.returncode == status
     assert report["verdict"] == ("fail" if status else "pass")
+    assert report["expected"] == "pass"
     assert report["figures"]["answer"]["value"] == 42
+    written = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert {name: written[name] for name in report} == report
+    assert (tmp_path / "report" / "timeline.svg").exists()
     assert ("logs of the lab" in errors) == bool(status)  # kept when it failed
     if status:
-        kept = Path(errors.partition("logs of the lab: ")[2].split()[0])
-        assert (kept / "logs").is_dir()
-        subprocess.run(["rm", "-r", str(kept)], check=True)
+        remove_kept(errors)
+
+
+@pytest.mark.root
+def test_an_expected_failure_is_a_failure_of_the_scenario_and_none_of_the_suite(tmp_path: Path) -> None:
+    with run_story(tmp_path / "one", "--json", at_least=43, not_yet=NOT_YET) as process:
+        report = json.loads(process.communicate(timeout=30)[0])
+    assert process.returncode == 1
+    assert (report["verdict"], report["expected"], report["outcome"]) == ("fail", "fail", "as expected")
+    assert report["not_yet"]["reached"] == {"answer": "42"}
+    with run_story(tmp_path / "all", "--json", at_least=43, not_yet=NOT_YET, name="all") as process:
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(output)["verdict"] == "pass"
+    assert json.loads(output)["scenarios"][0]["scenario"] == "test"
+    assert "fail (issue 4)" in errors
+    assert (tmp_path / "all" / "test" / "report.json").exists()
+
+
+@pytest.mark.root
+def test_an_expected_failure_that_passes_is_said_loudly_and_fails_the_suite(tmp_path: Path) -> None:
+    with run_story(tmp_path / "r", "--json", not_yet=NOT_YET, name="all") as process:
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert json.loads(output)["verdict"] == "fail"
+    assert "test: PASSES NOW" in errors
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_and_leaves_nothing(number: signal.Signals) -> None:
-    with run_story() as process:
+def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    with run_story(tmp_path / "report") as process:
         lab_id = lab_of(process)
         process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode in (0, 130)
     assert not list(NETNS_DIR.glob(f"nl-{lab_id}-*"))
     assert lab_id not in {record.lab_id for record in cleanup.records()}
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.root
-def test_a_story_that_cannot_go_on_fails_in_one_line() -> None:
-    with run_story("--exit", body="raise RouterError('no way')") as process:
+def test_a_story_that_cannot_go_on_fails_in_one_line(tmp_path: Path) -> None:
+    with run_story(tmp_path / "report", "--exit", body="raise RouterError('no way')") as process:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "netns-lab: no way" in errors.splitlines()
-    subprocess.run(["rm", "-r", errors.partition("logs of the lab: ")[2].split()[0]], check=True)
+    remove_kept(errors)
+
+
+@pytest.mark.root
+def test_a_full_disk_in_the_report_folder_is_one_line_and_status_2(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", tmp_path], check=True)
+    try:
+        with run_story(tmp_path / "report", "--exit") as process:
+            lab_id = lab_of(process)
+            _, errors = process.communicate(timeout=30)
+        left = list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert process.returncode == 2
+    assert errors.splitlines()[-1].endswith("No space left on device")
+    assert not left
+    assert not list(NETNS_DIR.glob(f"nl-{lab_id}-*"))

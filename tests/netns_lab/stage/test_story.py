@@ -5,7 +5,7 @@ import itertools
 
 from rich.console import Console
 
-from netns_lab.story import Figure, Story
+from netns_lab.stage.story import Figure, Story
 
 
 def told() -> tuple[Story, io.StringIO]:

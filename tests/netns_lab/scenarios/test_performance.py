@@ -1,0 +1,76 @@
+"""A performance: what the story lacks, takes too long for or trips over is told, and the lab is removed."""
+
+import asyncio
+import io
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from netns_lab.namespace import NETNS_DIR
+from netns_lab.scenarios.performance import Result, perform
+from netns_lab.scenarios.scenario import Outcome, Scenario
+from netns_lab.stage.report import ReportFolder
+from netns_lab.stage.stage import Stage
+from netns_lab.stage.story import Story
+from netns_lab.topology import Topology, parse_topology
+
+pytestmark = pytest.mark.root
+
+
+def performed(play: Callable[[Stage], Awaitable[None]], topology: Topology, tmp_path: Path) -> Result:
+    """Play it on a lab whose mesh is never started."""
+    scenario = Scenario("a test", "none.toml", play, within_s=2.0)
+    story = Story("test", Console(file=io.StringIO()))
+    with ReportFolder(tmp_path / "report") as folder:
+        return asyncio.run(perform(scenario, topology, story, folder, name="test"))
+
+
+@pytest.fixture
+def topology() -> Topology:
+    document = {
+        "title": "two machines",
+        "internet": "203.0.113.0/24",
+        "site": [
+            {"name": "registry", "address": "203.0.113.1"},
+            {"name": "a", "address": "203.0.113.2"},
+        ],
+        "delays": {"rtt_ms": [[0, 10], [10, 0]]},
+    }
+    return parse_topology(document, name="two", source="two")
+
+
+def test_a_story_that_hangs_fails_in_its_time(topology: Topology, tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        await asyncio.Event().wait()
+
+    result = performed(play, topology, tmp_path)
+    assert result.outcome is Outcome.WORSE
+    assert result.report["failures"] == ["the story was not told within 2 s"]
+    assert result.files is not None
+    shutil.rmtree(result.files)
+
+
+def test_a_mistake_in_a_story_is_no_verdict(topology: Topology, tmp_path: Path) -> None:
+    labs: list[str] = []
+
+    async def play(stage: Stage) -> None:
+        labs.append(stage.lab.record.lab_id)
+        shutil.rmtree(stage.lab.directory)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        performed(play, topology, tmp_path)
+    assert not list(NETNS_DIR.glob(f"nl-{labs[0]}-*"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_story_that_is_told_has_a_report_and_no_lab_left(topology: Topology, tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.figure("one", 1, at_most=1)
+
+    result = performed(play, topology, tmp_path)
+    assert (result.outcome, result.passed, result.files) == (Outcome.AS_EXPECTED, True, None)
+    assert (tmp_path / "report" / "timeline.svg").exists()
