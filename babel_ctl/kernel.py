@@ -9,18 +9,19 @@ babeld's routes, which are better, take over.  babeld's own unreachable routes h
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, Final
-
-from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkDecodeError, NetlinkError
+from typing import Final
 
 from babel_ctl.config import RTPROT_BABEL
 from babel_ctl.errors import RouterError
 from babel_ctl.messages import Route
+from babel_ctl.netlink import CREATE, REPLACE, Netlink
+from re6st_core.errors import WireError
+from re6st_core.netlink_wire import attribute, decode_attributes_untrusted, decode_u32_untrusted, u32
 
 LEFTOVER_METRIC: Final = 100_000
 DEFAULT_METRIC: Final = 1024
@@ -28,6 +29,22 @@ DEFAULT_METRIC: Final = 1024
 UNICAST: Final = 1  # rtnetlink(7), rtm_type
 MAIN_TABLE: Final = 254
 ANYWHERE: Final = IPv6Network("::/0")
+
+# rtnetlink(7)
+_NEW_ROUTE: Final = 24
+_DELETE_ROUTE: Final = 25
+_GET_ROUTE: Final = 26
+_ROUTE: Final = struct.Struct("=8BI")
+"""Family, lengths of both prefixes, tos, table, protocol, scope, type, flags."""
+_RTA_DST: Final = 1
+_RTA_SRC: Final = 2
+_RTA_OIF: Final = 4
+_RTA_GATEWAY: Final = 5
+_RTA_PRIORITY: Final = 6
+_RTA_PREFSRC: Final = 7
+_RTA_TABLE: Final = 15
+_ONLINK: Final = 4
+"""The next hop is there although no route leads to it."""
 
 Destination = tuple[IPv6Network, IPv6Network]  # prefix, source prefix
 NextHop = tuple[IPv6Address, str]  # address, interface name
@@ -107,55 +124,58 @@ def compare(
     return Differences(frozenset(missing), frozenset(surplus))
 
 
-def _from_netlink(message: Any) -> KernelRoute:
-    attributes = dict(message["attrs"])
+def _decode(payload: bytes) -> KernelRoute | None:
+    """A route of babel's from what the kernel tells; None for those of others."""
+    _, dst_len, src_len, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(payload)
+    if protocol != RTPROT_BABEL:
+        return None
+    attributes = dict(decode_attributes_untrusted(payload[_ROUTE.size :]))
 
-    def network(name: str, length: int) -> IPv6Network:
-        return IPv6Network((attributes.get(name, "::"), length))
+    def network(kind: int, length: int) -> IPv6Network:
+        return IPv6Network((attributes.get(kind, bytes(16)), length))
 
-    def address(name: str) -> IPv6Address | None:
-        return IPv6Address(attributes[name]) if name in attributes else None
+    def address(kind: int) -> IPv6Address | None:
+        return IPv6Address(attributes[kind]) if kind in attributes else None
+
+    def number(kind: int, otherwise: int) -> int:
+        return decode_u32_untrusted(attributes[kind]) if kind in attributes else otherwise
 
     return KernelRoute(
-        prefix=network("RTA_DST", message["dst_len"]),
-        source=network("RTA_SRC", message["src_len"]),
-        metric=attributes.get("RTA_PRIORITY", 0),
-        gateway=address("RTA_GATEWAY"),
-        oif=attributes.get("RTA_OIF", 0),
-        pref_src=address("RTA_PREFSRC"),
-        table=attributes.get("RTA_TABLE", message["table"]),
-        type=message["type"],
+        prefix=network(_RTA_DST, dst_len),
+        source=network(_RTA_SRC, src_len),
+        metric=number(_RTA_PRIORITY, 0),
+        gateway=address(_RTA_GATEWAY),
+        oif=number(_RTA_OIF, 0),
+        pref_src=address(_RTA_PREFSRC),
+        table=number(_RTA_TABLE, table),
+        type=kind,
     )
 
 
-def _to_netlink(route: KernelRoute) -> dict[str, Any]:
-    words: dict[str, Any] = {
-        "dst": str(route.prefix),
-        "oif": route.oif,
-        "priority": route.metric,
-        "table": route.table,
-        "type": route.type,
-        "proto": RTPROT_BABEL,
-    }
-    if route.source != ANYWHERE:
-        words["src"] = str(route.source)
+def _encode(route: KernelRoute) -> bytes:
+    prefix, source = route.prefix, route.source
+    flags = _ONLINK if route.gateway is not None else 0
+    header = _ROUTE.pack(
+        socket.AF_INET6, prefix.prefixlen, source.prefixlen, 0, 0, RTPROT_BABEL, 0, route.type, flags
+    )
+    words = [attribute(_RTA_DST, prefix.network_address.packed), u32(_RTA_OIF, route.oif)]
+    words += [u32(_RTA_PRIORITY, route.metric), u32(_RTA_TABLE, route.table)]
+    if source != ANYWHERE:
+        words.append(attribute(_RTA_SRC, source.network_address.packed))
     if route.gateway is not None:
-        words |= {"gateway": str(route.gateway), "flags": ["onlink"]}
+        words.append(attribute(_RTA_GATEWAY, route.gateway.packed))
     if route.pref_src is not None:
-        words["prefsrc"] = str(route.pref_src)
-    return words
+        words.append(attribute(_RTA_PREFSRC, route.pref_src.packed))
+    return header + b"".join(words)
 
 
-@asynccontextmanager
-async def _netlink(*, strict: bool = False) -> AsyncIterator[AsyncIPRoute]:
-    """Open a netlink socket; what fails within, opening included, is RouterError.
-
-    pyroute2's own error is a bare Exception, neither an OSError nor anything else that callers look for.
-    """
+@contextmanager
+def _netlink(*, strict: bool = False) -> Iterator[Netlink]:
+    """Open a netlink socket; what fails within, opening included, is RouterError."""
     try:
-        async with AsyncIPRoute(strict_check=strict) as netlink:
+        with Netlink(strict=strict) as netlink:
             yield netlink
-    except (NetlinkError, NetlinkDecodeError, OSError) as exc:
+    except (OSError, WireError, ValueError, struct.error) as exc:
         raise RouterError(f"netlink: {exc}") from exc
 
 
@@ -175,10 +195,10 @@ class KernelRoutes:
 
     async def routes(self) -> list[KernelRoute]:
         """Return all babel routes of the network, leftovers included."""
-        async with _netlink(strict=True) as netlink:
-            dump = await netlink.route("dump", family=socket.AF_INET6, proto=RTPROT_BABEL)
-            routes = [_from_netlink(m) async for m in dump if m["proto"] == RTPROT_BABEL]
-        return [route for route in routes if self._is_ours(route)]
+        question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, RTPROT_BABEL, 0, 0, 0)
+        with _netlink(strict=True) as netlink:
+            routes = [_decode(payload) for payload in netlink.dump(_GET_ROUTE, question)]
+        return [route for route in routes if route is not None and self._is_ours(route)]
 
     async def demote(self) -> list[KernelRoute]:
         """Turn every live route into a leftover, without a moment in between; return all leftovers.
@@ -186,25 +206,25 @@ class KernelRoutes:
         Called when no babeld of the network runs.  Unreachable routes of the dead one are removed.
         """
         routes = await self.routes()
-        async with _netlink() as netlink:
+        with _netlink() as netlink:
             for route in routes:
                 if route.is_leftover:
                     continue
                 if route.type == UNICAST:
-                    await self._try(netlink, "replace", replace(route, metric=LEFTOVER_METRIC))
-                await self._try(netlink, "del", route)
+                    _replace(netlink, replace(route, metric=LEFTOVER_METRIC))
+                _delete(netlink, route)
         return [route for route in await self.routes() if route.is_leftover]
 
     async def delete(self, routes: Iterable[KernelRoute]) -> None:
         """Delete these routes; those already gone are no error."""
-        async with _netlink() as netlink:
+        with _netlink() as netlink:
             for route in routes:
-                await self._try(netlink, "del", route)
+                _delete(netlink, route)
 
     async def repair(self, differences: Differences) -> None:
         """Add what is missing, then delete what is too much."""
         surplus = set(differences.surplus)
-        async with _netlink() as netlink:
+        with _netlink() as netlink:
             for (prefix, source), (via, interface) in differences.missing:
                 try:
                     oif = socket.if_nametoindex(interface)
@@ -213,22 +233,30 @@ class KernelRoutes:
                 route = KernelRoute(
                     prefix, source, DEFAULT_METRIC, via, oif, self._address, MAIN_TABLE, UNICAST
                 )
-                await self._try(netlink, "replace", route)
+                _replace(netlink, route)
                 # "replace" took the place of the wrong route of the same metric.
                 surplus = {
                     s for s in surplus if (s.destination, s.metric) != (route.destination, route.metric)
                 }
             for route in surplus:
-                await self._try(netlink, "del", route)
+                _delete(netlink, route)
 
-    @staticmethod
-    async def _try(netlink: Any, verb: str, route: KernelRoute) -> None:
-        """Change one route; the kernel may have dropped it or its interface meanwhile, which is no error."""
-        try:
-            await netlink.route(verb, **_to_netlink(route))
-        except NetlinkError as exc:
-            if exc.code not in GONE:
-                raise RouterError(f"kernel refuses to {verb} the route to {route.prefix}: {exc}") from exc
+
+def _replace(netlink: Netlink, route: KernelRoute) -> None:
+    _change("set", route, lambda: netlink.do(_NEW_ROUTE, _encode(route), flags=CREATE | REPLACE))
+
+
+def _delete(netlink: Netlink, route: KernelRoute) -> None:
+    _change("delete", route, lambda: netlink.do(_DELETE_ROUTE, _encode(route)))
+
+
+def _change(verb: str, route: KernelRoute, change: Callable[[], None]) -> None:
+    """Change one route; the kernel may have dropped it or its interface meanwhile, which is no error."""
+    try:
+        change()
+    except OSError as exc:
+        if exc.errno not in GONE:
+            raise RouterError(f"kernel refuses to {verb} the route to {route.prefix}: {exc}") from exc
 
 
 GONE: Final = frozenset({2, 3, 19, 22, 100, 101, 113})

@@ -109,7 +109,7 @@ class Daemon:
         stack.push_async_callback(client.close)
         kernel = await Kernel.open()
         stack.push_async_callback(kernel.close)
-        await _check_programs()
+        await _check_programs(kernel)
         registrar = self._registrar(client, kernel)
         if not await _until(stop, registrar.first_parameters()):
             return
@@ -297,11 +297,11 @@ class Daemon:
                 saved = peers
 
 
-async def _check_programs() -> None:
+async def _check_programs(kernel: Kernel) -> None:
     """Raise ConfigError that names every program that is missing, with its package."""
     wanted = {**PACKAGES, "nft": "nftables"}
     missing = {name: package for name, package in wanted.items() if shutil.which(name) is None}
-    if "wireguard-go" in missing and await kernel_has_wireguard():
+    if "wireguard-go" in missing and await kernel_has_wireguard(kernel):
         del missing["wireguard-go"]
     if missing:
         raise ConfigError(

@@ -13,8 +13,6 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from babel_ctl.process import DetachedProcess, ProcessIdent
 from re6st_core.address import Endpoint
 from re6st_core.errors import RouterError
@@ -83,13 +81,10 @@ class WireguardDevices:
             if await self._in_userspace():
                 await self._spawn(tunnel.device)
             else:
-                await wireguard_kernel.add_device(tunnel.device)
+                await self._kernel.add_link(tunnel.device, "wireguard")
             # Up first: then a port that is taken is an error of the configuration, else nobody would know.
             await self._kernel.bring_up(tunnel.device, mtu=tunnel.mtu, link_local=tunnel.link_local)
             await self._configure(tunnel)
-        except NetlinkError as exc:
-            await self.remove(tunnel.device)
-            raise RouterError(f"cannot make {tunnel.device}: {exc}") from exc
         except BaseException:
             await self.remove(tunnel.device)
             raise
@@ -158,7 +153,7 @@ class WireguardDevices:
     async def _in_userspace(self) -> bool:
         async with self._probe:
             if self._userspace is None:
-                self._userspace = not await wireguard_kernel.kernel_has_wireguard()
+                self._userspace = not await wireguard_kernel.kernel_has_wireguard(self._kernel)
         return self._userspace
 
     async def _configure(self, tunnel: WireguardTunnel) -> None:

@@ -1,10 +1,10 @@
 """What the kernel should have and what it has; the last test asks a real kernel."""
 
+import os
 import resource
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
-from pyroute2.netlink.exceptions import NetlinkError
 
 from babel_ctl.errors import RouterError
 from babel_ctl.kernel import (
@@ -18,6 +18,7 @@ from babel_ctl.kernel import (
     expected,
 )
 from babel_ctl.messages import Route
+from babel_ctl.netlink import Netlink
 from tests.helpers.namespace_tests import namespaces
 
 PREFIX, OTHER = IPv6Network("2001:db8:42:1::/64"), IPv6Network("2001:db8:42:2::/64")
@@ -54,11 +55,12 @@ def test_a_wrong_next_hop_a_missing_and_a_surplus_route_are_differences() -> Non
 
 
 async def test_whatever_netlink_says_is_the_known_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_memory(*args: object, **options: object) -> None:
-        raise NetlinkError(12)
+    def no_memory(*args: object, **options: object) -> None:
+        raise OSError(12, os.strerror(12))
 
     routes = KernelRoutes(IPv6Network("2001:db8:42::/48"), IPv6Address("2001:db8:42::1"))
-    monkeypatch.setattr("pyroute2.AsyncIPRoute.route", no_memory)
+    monkeypatch.setattr(Netlink, "dump", no_memory)
+    monkeypatch.setattr(Netlink, "do", no_memory)
     differences = Differences(frozenset({((PREFIX, ANYWHERE), (VIA, "lo"))}), frozenset())
     for call in (
         routes.routes(),

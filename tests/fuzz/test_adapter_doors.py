@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from re6st_core.errors import WireError
+from re6st_core.netlink_wire import (
+    attribute,
+    decode_attributes_untrusted,
+    decode_messages_untrusted,
+    decode_u32_untrusted,
+)
 from re6st_core.stun import decode_stun_untrusted
 from re6stnet.adapters.openvpn_management import decode_status_untrusted
+from re6stnet.adapters.wireguard_kernel import decode_device_untrusted
 from re6stnet.adapters.wireguard_uapi import decode_answer_untrusted
 
 attributes = st.lists(
@@ -43,3 +50,26 @@ def test_wireguard_answer_of_any_lines(data: bytes) -> None:
 def test_openvpn_status_of_any_fields(rest: str) -> None:
     with contextlib.suppress(WireError):
         decode_status_untrusted("CLIENT_LIST\t" + rest)
+
+
+@given(st.binary())
+def test_netlink_of_any_bytes(data: bytes) -> None:
+    for decode in (decode_attributes_untrusted, decode_u32_untrusted, decode_device_untrusted):
+        with contextlib.suppress(WireError):
+            decode(data)
+    with contextlib.suppress(WireError):
+        list(decode_messages_untrusted(data))
+
+
+kernel_s_attributes = st.recursive(
+    st.binary(max_size=20),
+    lambda inner: st.lists(st.tuples(st.integers(0, 10), inner), max_size=3).map(
+        lambda pairs: b"".join(attribute(*pair) for pair in pairs)
+    ),
+)
+
+
+@given(kernel_s_attributes)
+def test_device_of_any_attributes(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        decode_device_untrusted(bytes(4) + data)

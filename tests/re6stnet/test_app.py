@@ -10,6 +10,7 @@ import pytest
 
 from re6st_core.errors import RouterError
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.peer_api import PEER_PORT
 from re6stnet.adapters.status import ask_status
 from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
@@ -164,8 +165,10 @@ def test_a_key_that_does_not_belong_to_the_certificate(host: Host) -> None:
 @pytest.mark.root
 async def test_missing_programs_are_named_all_at_once_with_their_packages(host: Host) -> None:
     packages = {"babeld": "babeld", "openvpn": "openvpn", "nft": "nftables", "wireguard-go": "wireguard-go"}
-    if await kernel_has_wireguard():
+    kernel = await Kernel.open()
+    if await kernel_has_wireguard(kernel):
         del packages["wireguard-go"]
+    await kernel.close()
     before = host.traces()
     with host.daemon(environment={"PATH": str(host.directory)}) as daemon:
         assert daemon.ends() == 2

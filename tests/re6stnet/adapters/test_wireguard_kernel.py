@@ -7,19 +7,50 @@ from pyroute2.netlink.generic.wireguard import wgmsg
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import RouterError
-from re6stnet.adapters.wireguard_kernel import config_message, endpoint_message, kernel_has_wireguard, state
+from re6st_core.netlink_wire import NetlinkMessage, decode_messages_untrusted, encode_message
+from re6stnet.adapters.netlink import Kernel
+from re6stnet.adapters.wireguard_kernel import (
+    config_message,
+    decode_device_untrusted,
+    endpoint_message,
+    kernel_has_wireguard,
+    state,
+)
 from re6stnet.adapters.wireguard_key import PrivateKey
-from re6stnet.adapters.wireguard_uapi import DeviceConfig
+from re6stnet.adapters.wireguard_uapi import DeviceConfig, DeviceState
 from tests.helpers.namespace_tests import namespaces
 
 KEY, PEER = PrivateKey(bytes([1] * 32)), PrivateKey(bytes([2] * 32))
 
 
-def read_back(message: wgmsg) -> wgmsg:
-    message.encode()
-    result = wgmsg(message.data)
+def read_back(payload: bytes) -> wgmsg:
+    result = wgmsg(encode_message(NetlinkMessage(28, 5, 1, payload)))
     result.decode()
     return result
+
+
+def test_what_the_kernel_says_of_a_device_is_understood() -> None:
+    """The numbers are in places where pyroute2 puts them, whose reader knows a real kernel."""
+    peer = [
+        ["WGPEER_A_PUBLIC_KEY", PEER.public],
+        ["WGPEER_A_LAST_HANDSHAKE_TIME", {"tv_sec": 1000, "tv_nsec": 7}],
+        ["WGPEER_A_RX_BYTES", 5],
+        ["WGPEER_A_TX_BYTES", 6],
+    ]
+    message = wgmsg()
+    message["cmd"], message["version"] = 0, 1
+    message["attrs"] = [
+        ["WGDEVICE_A_IFNAME", "re6st0"],
+        ["WGDEVICE_A_LISTEN_PORT", 51000],
+        ["WGDEVICE_A_PEERS", [{"attrs": peer}]],
+    ]
+    message.encode()
+    (decoded,) = decode_messages_untrusted(bytes(message.data))
+    assert decode_device_untrusted(decoded.payload) == DeviceState(51000, 1000 * 10**9 + 7, 5, 6)
+
+
+def test_a_device_without_peer_has_never_heard_anything() -> None:
+    assert decode_device_untrusted(bytes(4)) == DeviceState(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
@@ -56,7 +87,9 @@ def test_new_endpoint_changes_nothing_else() -> None:
 @pytest.mark.root
 async def test_asking_whether_the_kernel_has_it_leaves_no_device() -> None:
     with namespaces(1) as (namespace,), namespace.entered():
-        await kernel_has_wireguard()
+        kernel = await Kernel.open()
+        await kernel_has_wireguard(kernel)
+        await kernel.close()
         assert "re6st" not in namespace.run("ip link")
 
 
