@@ -64,6 +64,12 @@ BOXES = {
 """What a topology file calls a kind -> the boxes that make it, from the inside out."""
 
 
+BLOCKED_UDP = "blocked_udp"
+"""No NAT, but no UDP either."""
+ENDS: tuple[str | None, ...] = (None, *BOXES, BLOCKED_UDP)
+"""What a node can be behind; None: nothing."""
+
+
 def behaviour_of(kind: str, *, hairpin: bool = False) -> Behaviour:
     """What the inside hosts of a site with ``nat = kind`` see; KeyError: no such kind.
 

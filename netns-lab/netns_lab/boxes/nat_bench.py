@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from netns_lab import cleanup
-from netns_lab.boxes.behaviour import BOXES
+from netns_lab.boxes.behaviour import BLOCKED_UDP, BOXES
 from netns_lab.boxes.nat import install_nat
 from netns_lab.namespace import Machine
 
@@ -27,7 +27,6 @@ _SERVER = (_INTERNET[1], _INTERNET[2])
 _FIRST_PLACE = 10
 _HOMES = IPv4Network("192.168.0.0/24")
 _CARRIERS = IPv4Network("100.64.0.0/10")  # RFC 6598
-BLOCKED_UDP = "blocked_udp"
 
 _NO_UDP = 'add rule bridge internet forward {side} "{port}" meta protocol ip ip protocol udp drop\n'
 
@@ -36,9 +35,8 @@ _NO_UDP = 'add rule bridge internet forward {side} "{port}" meta protocol ip ip 
 class Place:
     """Hosts behind one public address."""
 
-    kind: str | None = (
-        None  # of BOXES; None: no NAT, one host with the public address; or BLOCKED_UDP, the same
-    )
+    kind: str | None = None
+    """Of ENDS; without a NAT there is one host."""
     hairpin: bool = False
     hosts: int = 1
     udp_timeout_s: int | None = None
@@ -50,6 +48,8 @@ class Host:
 
     machine: Machine
     address: IPv4Address
+    public: bool
+    """Others see it by that address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +180,4 @@ class Bench:
         machine = self._machine(f"p{number}h{i}")
         address = self.outside(number) if lan.gateway is None else lan.network[_FIRST_PLACE + i]
         lan.plug(f"p{number}" if lan.gateway is None else f"h{i}", machine, "net0", address)
-        return Host(machine, address)
+        return Host(machine, address, public=lan.gateway is None)

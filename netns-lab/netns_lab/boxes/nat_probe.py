@@ -240,7 +240,7 @@ def _early_peer_harmless(prober: Prober, host: Host, mapping: Depends) -> bool:
 
 
 def _answer(server: socket.socket) -> None:
-    for data, source in _datagrams(server):
+    for data, source in datagrams(server):
         try:
             message = decode_stun_untrusted(data)
         except WireError:
@@ -251,7 +251,7 @@ def _answer(server: socket.socket) -> None:
 
 
 def _answers(client: socket.socket) -> Iterator[BindingSuccess]:
-    for data, _ in _datagrams(client):
+    for data, _ in datagrams(client):
         try:
             message = decode_stun_untrusted(data)
         except WireError:
@@ -260,8 +260,8 @@ def _answers(client: socket.socket) -> Iterator[BindingSuccess]:
             yield message
 
 
-def _datagrams(sock: socket.socket) -> Iterator[tuple[bytes, tuple[str, int]]]:
-    """All that wait; an ICMP error that waits before them is passed over."""
+def datagrams(sock: socket.socket) -> Iterator[tuple[bytes, tuple[str, int]]]:
+    """All datagrams that wait; an ICMP error that waits before them is passed over."""
     while True:
         try:
             yield sock.recvfrom(MAX_MESSAGE)

@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from netns_lab.boxes import command as nat
 from netns_lab.cli import housekeeping, run
 from re6st_core.errors import ConfigError, Re6stError
 
 # In the order of the help.  A module sets ``command`` on its parser: arguments in, exit status out.
-_GROUPS = (run, housekeeping)
+_GROUPS = (run, nat, housekeeping)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

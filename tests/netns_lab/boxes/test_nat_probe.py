@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from netns_lab.boxes.behaviour import Behaviour, Depends
-from netns_lab.boxes.nat_bench import BLOCKED_UDP, Bench, Place
+from netns_lab.boxes.behaviour import BLOCKED_UDP, Behaviour, Depends
+from netns_lab.boxes.nat_bench import Bench, Place
 from netns_lab.boxes.nat_probe import Prober, lifetimes_s, measure
 from re6st_core.errors import RouterError
 
