@@ -119,7 +119,7 @@ class PeerMessenger:
                 return
             except PeerError as exc:
                 log.debug("%s by the overlay: %s", message.recipient, exc)
-        if self._relay.connected:
+        if self._relay.connected or await self._relay_comes(message, endpoints):
             self._by_relay.append((asyncio.get_running_loop().time(), message, endpoints))
             try:
                 await self._relay.send(RelayFrame(peer=message.recipient, message=envelope.decode()))
@@ -127,6 +127,12 @@ class PeerMessenger:
             except RegistryError as exc:
                 log.debug("%s by the registry: %s", message.recipient, exc)
         await self._post_underlay(message, envelope, endpoints)
+
+    async def _relay_comes(self, message: Message, endpoints: tuple[Endpoint, ...]) -> bool:
+        """Wait for a relay that is being connected, as it is when a node starts, if there is no other way."""
+        if isinstance(message, Close) or any(e.protocol is Protocol.TCP for e in endpoints):
+            return False
+        return await self._relay.wait_connected(CONNECT_S)
 
     def _sign(self, message: Message) -> bytes:
         expires = int((datetime.now(UTC) + LIFETIME).timestamp())

@@ -1,6 +1,7 @@
 """The WebSocket to the registry, kept while the node has fewer than two tunnels."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class Relay:
         self._connect = connect
         self._rng = rng
         self._channel: Channel | None = None
+        self._open = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.on_frame: Callable[[RelayFrame], None] = lambda _frame: None
@@ -42,6 +44,14 @@ class Relay:
     def connected(self) -> bool:
         """Whether frames can be sent now."""
         return self._channel is not None
+
+    async def wait_connected(self, within_s: float) -> bool:
+        """Whether frames can be sent: now, or, if a connection is wanted, once there is one."""
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._open.wait()
+        return self.connected
 
     async def send(self, frame: RelayFrame) -> None:
         """Send one frame.  Raises RegistryError."""
@@ -54,7 +64,7 @@ class Relay:
         if wanted and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         elif not wanted and self._task is not None:
-            self._channel = None  # at once: closing takes a while, and a new connection may be wanted by then
+            self._leave()  # at once: closing takes a while, and a new connection may be wanted by then
             self._task.cancel()
             self._ending.add(self._task)
             self._task.add_done_callback(self._ending.discard)
@@ -88,9 +98,14 @@ class Relay:
         """Hand over what comes.  Raises RegistryError when the connection ends."""
         async with self._connect() as channel:
             self._channel = channel
+            self._open.set()
             try:
                 while True:
                     self.on_frame(await channel.receive())
             finally:
                 if self._channel is channel:
-                    self._channel = None
+                    self._leave()
+
+    def _leave(self) -> None:
+        self._channel = None
+        self._open.clear()

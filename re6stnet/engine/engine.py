@@ -41,7 +41,7 @@ from re6stnet.engine.negotiation import Negotiator
 from re6stnet.engine.peers import KnownPeer, PeerBook
 from re6stnet.engine.routes import RouteTable
 from re6stnet.engine.selection import UNREACHABLE_NODE_TUNNELS, TunnelView, View, decide
-from re6stnet.engine.tunnel import State, Tunnel
+from re6stnet.engine.tunnel import UNDER_WAY, State, Tunnel
 
 RELAY_BELOW = 2
 """A node with fewer working tunnels keeps a WebSocket to the registry (architecture §3)."""
@@ -237,6 +237,9 @@ class Engine:
 
     def _want_relay(self) -> list[Command]:
         wanted = len(self.tunnels.active()) < RELAY_BELOW
+        if self._relay and not wanted:
+            # Answers come back the way the offers went.
+            wanted = any(t.state in UNDER_WAY for t in self.tunnels)
         if wanted == self._relay:
             return []
         self._relay = wanted
@@ -292,7 +295,8 @@ class Engine:
         """Known where, not waited for, no tunnel yet, and one of the two can reach the other."""
         if not peer.endpoints_known or peer.retry_at > now or self.tunnels.with_peer(peer.prefix):
             return False
-        can_tell = peer.relayed or bool(peer.endpoints) or self.routes.is_reachable(peer.prefix)
+        relayed = peer.relayed and self._relay
+        can_tell = relayed or bool(peer.endpoints) or self.routes.is_reachable(peer.prefix)
         return can_tell and bool(peer.endpoints or self.tunnels.endpoints)
 
     def _ask_endpoints(self, now: float) -> list[Command]:

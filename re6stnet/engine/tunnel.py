@@ -57,6 +57,8 @@ DEADLINE_S: dict[State, float] = {
 """How long a state may last before the attempt counts as failed; ACTIVE has no limit."""
 
 NEGOTIATING = (State.PREPARING, State.OFFERED, State.ANSWERING)
+UNDER_WAY = (*NEGOTIATING, State.CREATING)
+"""Also until the device is there, of which the responder's answer tells."""
 
 
 @dataclass(slots=True)

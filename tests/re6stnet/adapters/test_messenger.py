@@ -137,6 +137,14 @@ async def test_by_the_relay_both_ways(pair: tuple[End, End]) -> None:
     assert event.message.nonce == message.nonce
 
 
+async def test_an_offer_that_only_the_relay_can_carry_waits_for_it(pair: tuple[End, End]) -> None:
+    a, _ = pair
+    a.relay.keep(True)
+    assert not a.relay.connected
+    await a.messenger.send(offer(), ())
+    assert (await a.wire.sent.get()).peer == B
+
+
 async def test_a_message_that_the_relay_cannot_deliver_goes_to_the_control_port(
     pair: tuple[End, End],
 ) -> None:

@@ -49,6 +49,36 @@ def test_without_a_connection_a_frame_is_refused() -> None:
     in_virtual_time(story())
 
 
+def test_whoever_cannot_do_without_it_waits_until_it_is_there() -> None:
+    async def story() -> None:
+        relay = relay_to(FakeRelayServer(refuse=1))
+        assert not await relay.wait_connected(5)  # nobody wants it: it will not come
+        relay.keep(True)
+        waiting = asyncio.create_task(relay.wait_connected(5))
+        await settle()
+        assert not waiting.done()
+        assert await waiting
+        relay.keep(False)
+        relay.keep(True)
+        assert not relay.connected
+        assert await relay.wait_connected(5)
+        await relay.close()
+
+    in_virtual_time(story())
+
+
+def test_whoever_waits_for_it_in_vain_is_told_in_time() -> None:
+    async def story() -> None:
+        relay = relay_to(FakeRelayServer(refuse=9))
+        relay.keep(True)
+        began = asyncio.get_running_loop().time()
+        assert not await relay.wait_connected(3)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(3)
+        await relay.close()
+
+    in_virtual_time(story())
+
+
 def test_a_registry_that_is_away_is_asked_ever_more_rarely_but_for_ever() -> None:
     async def story() -> None:
         server = FakeRelayServer(refuse=12)

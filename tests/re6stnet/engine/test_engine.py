@@ -1,9 +1,13 @@
 """Engines talk to each other in memory: the mesh forms, keeps its limits, and mends itself."""
 
+import math
+
 import pytest
 
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
+from re6stnet.engine.messages import PeerSeen, PeersLearned
 from re6stnet.engine.negotiation import MAX_TUNNELS
+from re6stnet.engine.tunnel import UNDER_WAY
 from tests.helpers.engine_mesh import Mesh, transports
 
 
@@ -88,6 +92,45 @@ def test_a_node_with_two_tunnels_lets_go_of_the_relay() -> None:
     mesh.run(30)
     for node in mesh.nodes.values():
         assert node.relay == (len(node.engine.tunnels.active()) < 2)
+
+
+def test_the_relay_is_kept_until_answers_under_way_have_come() -> None:
+    mesh = Mesh(client_count=6)
+    for _ in range(12):
+        mesh.add()
+    let_go = 0
+    for _ in range(2000):
+        before = {node.prefix: node.relay for node in mesh.nodes.values()}
+        mesh.run(0.005)
+        for node in mesh.nodes.values():
+            if before[node.prefix] and not node.relay:
+                let_go += 1
+                assert not [t for t in node.engine.tunnels if t.state in UNDER_WAY]
+    assert let_go >= 12
+
+
+def test_who_has_no_relay_makes_no_offer_that_only_the_relay_could_carry() -> None:
+    mesh = Mesh(client_count=5)
+    node = mesh.add()
+    others = [mesh.add() for _ in range(2)]
+    hidden = mesh.add(public=False)
+    mesh.kill(hidden)
+    hidden.seen_at = -math.inf  # nor does the registry tell of it
+    mesh.run(10)
+    assert (len(node.engine.tunnels.active()), node.relay) == (2, False)
+    mesh.post(node, PeersLearned((PeerSeen(hidden.prefix, (), relayed=True),)))
+
+    def offers_within(seconds: int) -> bool:
+        for _ in range(10 * seconds):
+            mesh.run(0.1)
+            if node.engine.tunnels.with_peer(hidden.prefix) is not None:
+                return True
+        return False
+
+    assert not offers_within(10)
+    mesh.kill(others[0])
+    assert offers_within(30)
+    assert node.relay
 
 
 def test_tunnels_of_a_node_that_died_in_silence_are_replaced() -> None:
