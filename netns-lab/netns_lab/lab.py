@@ -1,57 +1,39 @@
 """A lab: a topology made real, from registering it to removing the last trace of it.
 
-::
-
-    switch process in nl-<id>-internet, a TAP in each namespace behind a port
-
-    plain site     [net0 = TAP  node]
-    blocked site   [inet = TAP, bridge "lan", veth] -- [net0  node]          box bridges
-    NAT site       [inet = TAP][bridge "lan", veths] -- [net0 nodes…]        box routes and masquerades
+The Internet (:mod:`netns_lab.internet`) lives in ``nl-<id>-internet``, with a port in the outermost machine
+of each site; :mod:`netns_lab.building` makes the rest of the site.  What can be done to a lab that runs is
+here, by the names of nodes and sites.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from netns_lab import cleanup
-from netns_lab.boxes.firewall import install_block
-from netns_lab.boxes.nat import install_nat
+from netns_lab.boxes.firewall import set_silent
+from netns_lab.building import SiteBuilder, outer_interface
 from netns_lab.host_limits import raise_limits, wanted_limits
-from netns_lab.internet.link import Line
+from netns_lab.internet.link import Line, Link
 from netns_lab.internet.switch import Port, Switch
-from netns_lab.internet.switch_model import port_mac
-from netns_lab.namespace import Machine
+from netns_lab.namespace import Machine, create_machines
 from netns_lab.topology import Site, Topology
+from netns_lab.topology.addresses import with_address
+from netns_lab.topology.form import did_you_mean
+from re6st_core.errors import ConfigError
 
 _INTERNET = "internet"  # the machine that the switch runs in
-
-# A namespace inherits IPv4 settings of the host it is made on: state all that matter.
-_EVERY_MACHINE = {
-    "net.ipv4.ip_forward": 0,
-    "net.ipv4.conf.all.rp_filter": 0,
-    "net.ipv4.conf.default.rp_filter": 0,
-    "net.ipv4.conf.all.accept_redirects": 0,
-    "net.ipv4.conf.default.accept_redirects": 0,
-}
-_NODE = {
-    "net.ipv6.conf.all.disable_ipv6": 0,
-    "net.ipv6.conf.default.disable_ipv6": 0,
-    "net.ipv6.conf.all.forwarding": 1,  # nodes relay for each other
-}
-_BOX = {
-    "net.ipv6.conf.all.disable_ipv6": 1,
-    "net.ipv6.conf.default.disable_ipv6": 1,
-    # Bridged packets are none of the IP rules' business.
-    "net.bridge.bridge-nf-call-iptables": 0,
-    "net.bridge.bridge-nf-call-ip6tables": 0,
-}
-# Addresses of the underlay are unique by construction: usable at once.
-_UNDERLAY = {"net.ipv6.conf.net0.accept_dad": 0, "net.ipv6.conf.net0.disable_ipv6": 0}
 
 
 class Lab:
     """Use as a context manager; entering builds everything, leaving removes it, whatever happened."""
+
+    internet: Switch
+    record: cleanup.LabRecord
+    directory: Path
 
     def __init__(
         self, topology: Topology, *, label: str = "", unique: bool = False, keep: Path | None = None
@@ -75,8 +57,10 @@ class Lab:
         self.directory = self.record.directory
         try:
             self._build()
-        except BaseException:
+        except BaseException as exc:
             self._remove()
+            if isinstance(exc, OSError):  # a file of ours: the disk is full, or the directory not for us
+                raise ConfigError(f"{exc.filename or self.directory}: {exc.strerror or exc}") from exc
             raise
         return self
 
@@ -85,88 +69,112 @@ class Lab:
     ) -> None:
         self._remove()
 
-    def _remove(self) -> None:
-        if hasattr(self, "internet"):
-            self.internet.stop()
-        cleanup.clean(self.record, keep_directory=self.keep_files)
-
     @property
     def logs(self) -> Path:
         """Where the logs of switch and daemons are."""
         return self.directory / "logs"
 
+    def site(self, name: str) -> Site:
+        """A site, by its name or that of a node in it; ConfigError for a name that is neither."""
+        return self.topology.sites[self.port(name)]
+
     def port(self, name: str) -> int:
-        """The switch port of a site, given its name or that of a node in it."""
-        sites = self.topology.sites
-        return next(i for i, site in enumerate(sites) if name == site.name or name in site.nodes)
+        """The Internet's port of a site, by its name or that of a node in it; ConfigError: it is neither."""
+        try:
+            return self.topology.port(name)
+        except KeyError:
+            known = {*self.topology.nodes, *(site.name for site in self.topology.sites)}
+            raise ConfigError(f"no node or site {name!r} in this lab{did_you_mean(name, known)}") from None
+
+    def box(self, name: str) -> Machine:
+        """The machine in front of the nodes of a site; ConfigError if there is none."""
+        site = self.site(name)
+        if site.box is None:
+            raise ConfigError(f"site {site.name} has neither a NAT nor a firewall")
+        return self.machines[site.box]
+
+    def cut(self, a: str, b: str) -> None:
+        """Let nothing pass between two sites, each by its name or that of a node in it; undone by heal."""
+        self._between(a, b, self.internet.cut)
+
+    def heal(self, a: str, b: str) -> None:
+        """Undo :meth:`cut`."""
+        self._between(a, b, self.internet.heal)
+
+    def set_link(self, a: str, b: str, link: Link, *, one_way: bool = False) -> None:
+        """Change the path between two sites, each by its name or that of a node in it."""
+        self._between(a, b, lambda source, to: self.internet.set_link(source, to, link))
+        if not one_way:
+            self._between(b, a, lambda source, to: self.internet.set_link(source, to, link))
+
+    def silence(self, name: str) -> None:
+        """Let a node, or all of a site, die silently: nothing passes to it or from it, no carrier is lost."""
+        self._let_pass(name, silent=True)
+
+    def revive(self, name: str) -> None:
+        """Undo :meth:`silence`."""
+        self._let_pass(name, silent=False)
+
+    def change_address(self, name: str, address: IPv4Address | IPv6Address) -> None:
+        """Give a site, by its name or that of a node in it, another public address, as a provider does.
+
+        Connections from the old one are lost, also those that a NAT box translates.  Raises ConfigError when
+        the site has no address of that version, the new one is not of the Internet, or somebody has it.
+        """
+        number = self.port(name)
+        before = self._builder(number)
+        self.topology = with_address(self.topology, number, address)
+        machine, interface = outer_interface(self.topology.sites[number])
+        self.machines[machine].ip(
+            [
+                f"addr del {before.public(address.version)} dev {interface}",
+                *self._builder(number).take_address(address.version, interface),
+            ]
+        )
 
     def _build(self) -> None:
         self.logs.mkdir()
-        for name in (_INTERNET, *self._boxes(), *self.topology.nodes):
-            machine = Machine(self.record.namespace(name), self.directory / name)
-            machine.create()
-            self.machines[name] = machine
-        ports = [
-            Port(self.machines[site.box], "inet") if site.box else Port(self.machines[site.nodes[0]], "net0")
-            for site in self.topology.sites
-        ]
-        internet = self.machines[_INTERNET]
-        links, log = self.topology.links, self.logs / "switch.log"
-        lines = [Line(site.rate_mbit, site.rate_mbit) for site in self.topology.sites]
-        self.internet = Switch.start(ports, links, lines=lines, home=internet, log=log)
-        for number, site in enumerate(self.topology.sites):
-            if site.nat:
-                self._build_nat(number, site)
-            elif site.blocked:
-                self._build_firewall(number, site)
-            else:
-                self._build_node(site.nodes[0], self._public(number, site))
+        sites = self.topology.sites
+        names = [_INTERNET, *(name for site in sites for name in site.machines)]
+        for name in names:
+            self.machines[name] = Machine(self.record.namespace(name), self.directory / name)
+        create_machines(self.machines.values())
+        outer = [None if site.offline else outer_interface(site) for site in sites]
+        self.internet = Switch.start(
+            [each and Port(self.machines[each[0]], each[1]) for each in outer],
+            self.topology.links,
+            lines=[Line(site.rate_mbit, site.rate_mbit) for site in sites],
+            home=self.machines[_INTERNET],
+            log=self.logs / "switch.log",
+        )
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda number: self._builder(number).build(), range(len(sites))):
+                pass  # asking for each result raises what went wrong
 
-    def _boxes(self) -> Iterator[str]:
-        return (site.box for site in self.topology.sites if site.box)
+    def _remove(self) -> None:
+        if hasattr(self, "internet"):
+            self.internet.stop()
+        cleanup.clean(self.record, keep_directory=self.keep_files)
 
-    def _public(self, number: int, site: Site, interface: str = "net0") -> list[str]:
-        """``ip`` commands that give an interface a site's public address: all of the Internet is on link."""
-        return [
-            f"link set {interface} address {port_mac(number)}",
-            f"link set {interface} up",
-            f"addr add {site.address}/{self.topology.internet.prefixlen} dev {interface}",
-            f"route add default dev {interface}",
-        ]
+    def _builder(self, number: int) -> SiteBuilder:
+        return SiteBuilder(self.topology, number, self.machines)
 
-    def _build_node(self, name: str, underlay: list[str]) -> None:
-        node = self.machines[name]
-        node.sysctl(_EVERY_MACHINE | _NODE | _UNDERLAY)
-        node.ip(["link set lo up", *underlay])
+    def _between(self, a: str, b: str, change: Callable[[int, int], None]) -> None:
+        """Do something to the path between two sites that are on the Internet."""
+        ports = (self.port(a), self.port(b))
+        if ports[0] == ports[1]:
+            raise ConfigError(f"{a} and {b} are at the same site, no path of the Internet is between them")
+        for name, port in zip((a, b), ports, strict=True):
+            if self.topology.sites[port].offline:
+                raise ConfigError(f"{name} is offline, no path of the Internet leads there")
+        change(*ports)
 
-    def _build_firewall(self, number: int, site: Site) -> None:
-        box = self._build_box(site)
-        box.ip(["link set inet master lan", "link set inet up"])
-        install_block(box, site.blocked)
-        self._build_node(site.nodes[0], self._public(number, site))
-
-    def _build_nat(self, number: int, site: Site) -> None:
-        assert site.lan is not None
-        assert site.nat is not None
-        box = self._build_box(site)
-        gateway, length = site.lan[1], site.lan.prefixlen
-        box.ip([*self._public(number, site, "inet"), f"addr add {gateway}/{length} dev lan"])
-        install_nat(box, site.nat, inside="lan", outside="inet")
-        for name in site.nodes:
-            address = f"addr add {self.topology.address_of(name)}/{length} dev net0"
-            self._build_node(name, ["link set net0 up", address, f"route add default via {gateway}"])
-
-    def _build_box(self, site: Site) -> Machine:
-        """The machine in front of a site's nodes, its bridge ``lan``, and a cable from that to each node."""
-        assert site.box is not None
-        box = self.machines[site.box]
-        box.sysctl(_EVERY_MACHINE | _BOX)
-        # No forwarding delay: without spanning tree a port carries frames at once.
-        lines = ["link set lo up", "link add lan type bridge stp_state 0 forward_delay 0", "link set lan up"]
-        for i, name in enumerate(site.nodes):
-            lines += [
-                f"link add lan{i} type veth peer name net0 netns {self.machines[name].namespace}",
-                f"link set lan{i} master lan up",
-            ]
-        box.ip(lines)
-        return box
+    def _let_pass(self, name: str, *, silent: bool) -> None:
+        """All of a site at its port of the Internet; one of several nodes at its port of the LAN."""
+        port = self.port(name)
+        site = self.topology.sites[port]
+        if not site.offline and (name == site.name or len(site.nodes) == 1):
+            (self.internet.silence if silent else self.internet.revive)(port)
+            return
+        for node in [name] if name in site.nodes else site.nodes:
+            set_silent(self.box(name), f"lan{site.nodes.index(node)}", silent=silent)

@@ -6,7 +6,9 @@ mount namespace, is what the commands share, so no process has to be kept alive 
 """
 
 import asyncio
+import errno
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +17,11 @@ from pathlib import Path
 
 from netns_lab import programs
 from netns_lab._native._switch import lib
-from re6st_core.errors import RouterError
+from re6st_core.errors import ConfigError, RouterError
 
 NETNS_DIR = Path("/run/netns")
 _WIREGUARD_DIR = Path("/run/wireguard")
+_FAILED_LINE = re.compile(r"Command failed -:(\d+)")  # as `ip -batch` says it
 # `ip netns exec` has made the mounts private to the command before this runs.
 _ENTER = f'mount --bind "$0" {_WIREGUARD_DIR} && exec "$@"'
 
@@ -36,18 +39,42 @@ class Machine:
         return NETNS_DIR / self.namespace
 
     def create(self) -> None:
-        """Make namespace and directories; RouterError when the kernel refuses."""
-        (self.directory / "wireguard").mkdir(parents=True)
-        _WIREGUARD_DIR.mkdir(mode=0o755, exist_ok=True)  # shared by all labs, so it stays, empty
-        programs.run(["ip", "netns", "add", self.namespace])
+        """Make namespace and directories; RouterError: the kernel refuses, ConfigError: the disk."""
+        create_machines([self])
 
     def ip(self, lines: Iterable[str]) -> None:
-        """Apply ``ip`` commands, one per line, all in one process; stops at the first that fails."""
-        programs.run(["ip", "-n", self.namespace, "-batch", "-"], text="".join(f"{line}\n" for line in lines))
+        """Apply ``ip`` commands, all in one process; stops at the first that fails: RouterError names it."""
+        commands = list(lines)
+        try:
+            programs.run(["ip", "-n", self.namespace, "-batch", "-"], text="\n".join([*commands, ""]))
+        except RouterError as exc:
+            failed = _FAILED_LINE.search(str(exc))
+            command = commands[int(failed[1]) - 1] if failed else "…"
+            raise RouterError(f"{self.namespace}: ip {command}: {exc}") from exc
 
-    def sysctl(self, settings: Mapping[str, int]) -> None:
-        """Set kernel parameters of this namespace; those that this kernel does not have are left out."""
-        self.run(["sysctl", "-qew", *(f"{name}={value}" for name, value in settings.items())])
+    def nft(self, rules: str) -> None:
+        """Load nftables rules, all or none; RouterError with what nft says."""
+        argv = ["nft", "-f", "-"]
+        programs.run(["ip", "netns", "exec", self.namespace, *argv], text=rules, shown=argv)
+
+    def sysctl(self, settings: Mapping[str, int], *, must_exist: bool = False) -> None:
+        """Set kernel parameters of this namespace; RouterError when the kernel refuses.
+
+        Those that this kernel does not have are left out, unless they must exist.
+        """
+        for name, value in settings.items():
+            path = f"/proc/sys/{name.replace('.', '/')}"
+            fd = lib.lab_open_in(str(self.path).encode(), path.encode(), os.O_WRONLY)
+            if fd == -errno.ENOENT and self.path.exists() and not must_exist:
+                continue
+            if fd < 0:
+                raise RouterError(f"{name} in {self.namespace}: {os.strerror(-fd)}")
+            try:
+                os.write(fd, b"%d" % value)
+            except OSError as exc:
+                raise RouterError(f"{name}={value} in {self.namespace}: {exc.strerror}") from exc
+            finally:
+                os.close(fd)
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket, non-blocking, that lives in this namespace although our process does not."""
@@ -109,6 +136,22 @@ class Machine:
                 env=dict(env) if env is not None else programs.own_environment(),
                 start_new_session=True,
             )
+
+
+def create_machines(machines: Iterable[Machine]) -> None:
+    """Make namespaces and directories of several machines, quicker than one by one.
+
+    Raises RouterError when the kernel refuses, ConfigError when the disk does.
+    """
+    lines = ""
+    for machine in machines:
+        try:
+            (machine.directory / "wireguard").mkdir(parents=True)
+            _WIREGUARD_DIR.mkdir(mode=0o755, exist_ok=True)  # shared by all labs, so it stays, empty
+        except OSError as exc:
+            raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+        lines += f"netns add {machine.namespace}\n"
+    programs.run(["ip", "-batch", "-"], text=lines)
 
 
 def last_line(log: Path) -> str:

@@ -88,5 +88,5 @@ def run(
         raise RouterError(f"{' '.join(shown or argv)}: {exc}") from exc
     if done.returncode != 0:
         said = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
-        raise RouterError(f"{' '.join(shown or argv)}: {said.splitlines()[-1]}")
+        raise RouterError(f"{' '.join(shown or argv)}: {'; '.join(said.splitlines()[-2:])}")
     return done.stdout

@@ -14,6 +14,7 @@ from netns_lab.lab import Lab
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.topology import Topology
 from re6st_core.errors import ConfigError
+from tests.helpers.topologies import SMALL
 
 OWNER = """
 import sys
@@ -62,7 +63,7 @@ def gone(pids: list[int]) -> bool:
 
 @pytest.mark.root
 def test_after_kill_9_the_next_run_removes_everything() -> None:
-    record, pids = killed_lab(_document())
+    record, pids = killed_lab(SMALL)
     assert list(NETNS_DIR.glob(record.namespace("*")))
     cleaned = cleanup.clean_dead()
     assert record.lab_id in {each.lab_id for each in cleaned}
@@ -76,7 +77,7 @@ def test_after_kill_9_the_next_run_removes_everything() -> None:
 
 @pytest.mark.root
 def test_the_next_lab_cleans_first_and_a_chosen_directory_is_kept(small: Topology, tmp_path: Path) -> None:
-    record, pids = killed_lab(_document(), keep=tmp_path / "kept")
+    record, pids = killed_lab(SMALL, keep=tmp_path / "kept")
     with Lab(small):
         assert gone(pids)
         assert not list(NETNS_DIR.glob(record.namespace("*")))
@@ -148,23 +149,6 @@ def test_a_zombie_and_a_missing_process_have_no_start_time() -> None:
         assert process_start(child.pid) is None
     assert process_start(child.pid) is None
     assert process_start(os.getpid()) is not None
-
-
-def _document() -> object:
-    return {
-        "internet": "203.0.113.0/24",
-        "site": [
-            {"name": "a", "address": "203.0.113.1"},
-            {
-                "name": "home",
-                "address": "203.0.113.4",
-                "nat": "masquerade",
-                "lan": "192.168.1.0/24",
-                "nodes": ["h1"],
-            },
-        ],
-        "delays": {"rtt_ms": [[0, 5], [5, 0]]},
-    }
 
 
 def test_two_labs_may_share_a_label_unless_one_must_be_unique(

@@ -59,6 +59,18 @@ int lab_tap_in(const char *netns_path, const char *ifname)
     return result;
 }
 
+/* A file as the namespace sees it: below /proc/sys/net each has its own.  -errno on failure. */
+int lab_open_in(const char *netns_path, const char *path, int flags)
+{
+    int back = enter(netns_path);
+    if (back < 0)
+        return back;
+    int fd = open(path, flags | O_CLOEXEC);
+    int result = fd < 0 ? -errno : fd;
+    leave(back);
+    return result;
+}
+
 /* A socket made inside the namespace; it stays there for good.  -errno on failure. */
 int lab_socket_in(const char *netns_path, int domain, int type, int protocol)
 {

@@ -52,4 +52,5 @@ int64_t sw_next_due(const sw_switch *sw);
 int sw_take(sw_switch *sw, int64_t now_ns, int *to, int64_t *due_ns, uint8_t *out);
 
 int lab_tap_in(const char *netns_path, const char *ifname);
+int lab_open_in(const char *netns_path, const char *path, int flags);
 int lab_socket_in(const char *netns_path, int domain, int type, int protocol);

@@ -96,11 +96,10 @@ def install_nat(
     # Packets that turn round on a bridge would come to the rules without the interface they came in by.
     box.sysctl({"net.ipv4.ip_forward": 1, "net.bridge.bridge-nf-call-iptables": 0})
     rules = ruleset(nat, inside=inside, outside=outside, udp_timeout_s=udp_timeout_s or 120)
-    box.run(["nft", "-f", "-"], text=rules)
+    box.nft(rules)
     if udp_timeout_s is not None:
-        # Not by Machine.sysctl, which passes over what a kernel does not have.
         names = ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream")
-        box.run(["sysctl", "-qw", *(f"net.netfilter.{name}={udp_timeout_s}" for name in names)])
+        box.sysctl({f"net.netfilter.{name}": udp_timeout_s for name in names}, must_exist=True)
 
 
 def ruleset(nat: Behaviour, *, inside: str, outside: str, udp_timeout_s: int) -> str:

@@ -26,6 +26,7 @@ from re6st_core.errors import ConfigError, RouterError
 # Frames in flight: 64 MiB at most, touched only as needed; 0.13 s of a full 3 Gbit/s.
 POOL_FRAMES = 32768
 _ANSWER_WITHIN_S = 10
+_END_WITHIN_S = 3
 _REASONS = [reason.name.lower() for reason in Reason]
 
 
@@ -186,14 +187,17 @@ class Switch:
 
     def stop(self) -> None:
         """End the process, and with it the TAPs; harmless when it has ended already."""
-        self._process.kill()
-        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
                 except BrokenPipeError:
                     pass  # a request it did not live to read
+        try:
+            self._process.wait(_END_WITHIN_S)  # it has seen its input end, and closes the TAPs quicker than
+        except subprocess.TimeoutExpired:  # the kernel does when it is killed
+            self._process.kill()
+            self._process.wait()
 
     def _set_cut(self, a: int, b: int, *, cut: bool) -> None:
         self._apply([[lib.SW_SET_CUT, *pair, cut, 0, 0, 0, 0, 0, 0] for pair in ((a, b), (b, a))])

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from netns_lab.topology.form import Table
-from netns_lab.topology.model import CARRIER_SPACE, FIRST_NODE, Site
+from netns_lab.topology.model import CARRIER_SPACE, FIRST_NODE, Site, Topology
 from netns_lab.topology.sites import Draft
+from re6st_core.errors import ConfigError
 
 INTERNET, INTERNET6 = "203.0.113.0/24", "2001:db8:1::/48"
 _LANS = IPv4Network("192.168.0.0/16")
@@ -62,19 +63,41 @@ def give_addresses(drafts: list[Draft], underlay: Underlay) -> tuple[Site, ...]:
     return tuple(sites)
 
 
+def with_address(topology: Topology, port: int, address: IPv4Address | IPv6Address) -> Topology:
+    """The topology with another public address for the site of a port.
+
+    Raises ConfigError when the site has none of that version, or the new one does not fit.
+    """
+    before = topology.sites[port]
+    key = "address" if isinstance(address, IPv4Address) else "address6"
+    network = topology.internet if isinstance(address, IPv4Address) else _first64(topology.internet6)
+    if getattr(before, key) is None:
+        raise ConfigError(f"site {before.name} has no public IPv{address.version} address that could change")
+    if address not in network or address in _not_usable(network):
+        raise ConfigError(f"{address} is not an address of the Internet, {network}")
+    for site in topology.sites:
+        if getattr(site, key) == address:
+            raise ConfigError(f"{address} is the address of site {site.name}")
+    if isinstance(address, IPv4Address):
+        after = replace(before, address=address)
+    else:
+        after = replace(before, address6=address)
+    return replace(topology, sites=tuple(after if site is before else site for site in topology.sites))
+
+
 def _stated_fit(drafts: list[Draft], underlay: Underlay) -> None:
     """Stated addresses are of the Internet, usable, and given once."""
     owners: dict[IPv4Address | IPv6Address, str] = {}
-    first64 = IPv6Network((underlay.internet6.network_address, 64))
+    first64 = _first64(underlay.internet6)
     for draft in drafts:
         site, table = draft.site, draft.table
         if site.address and site.address not in underlay.internet:
             table.wrong("address", f"{site.address} is not in the Internet, {underlay.internet}")
-        elif site.address in _ends(underlay.internet):
+        elif site.address in _not_usable(underlay.internet):
             table.wrong("address", f"{site.address} is not an address that a machine can have")
         if site.address6 and site.address6 not in first64:
             table.wrong("address6", f"{site.address6} is not in {first64}, the part of the sites themselves")
-        elif site.address6 == first64.network_address:
+        elif site.address6 in _not_usable(first64):
             table.wrong("address6", f"{site.address6} is not an address that a machine can have")
         for key, address in (("address", site.address), ("address6", site.address6)):
             if address is None:
@@ -84,7 +107,14 @@ def _stated_fit(drafts: list[Draft], underlay: Underlay) -> None:
             owners.setdefault(address, site.name)
 
 
-def _ends(network: IPv4Network) -> tuple[IPv4Address, ...]:
+def _first64(internet6: IPv6Network) -> IPv6Network:
+    return IPv6Network((internet6.network_address, 64))
+
+
+def _not_usable(network: IPv4Network | IPv6Network) -> tuple[IPv4Address | IPv6Address, ...]:
+    """Addresses that no machine can have: that of the network (in IPv6, of all routers), and of all."""
+    if isinstance(network, IPv6Network):
+        return (network.network_address,)
     return (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()
 
 

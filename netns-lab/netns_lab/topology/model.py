@@ -13,16 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from netns_lab.boxes.behaviour import BOXES
 from netns_lab.internet.link import Link
 
-NAT_KINDS = (
-    "full_cone",
-    "address_restricted",
-    "port_restricted",
-    "symmetric",
-    "carrier_grade",
-    "masquerade",
-)
+NAT_KINDS = tuple(BOXES)
 PROTOCOLS = ("udp", "tcp", "icmp")
 IP_VERSIONS = ("ipv4", "ipv6")
 TRANSPORTS = ("wireguard", "openvpn")

@@ -1,39 +1,179 @@
-"""The firewall: no UDP in or out, everything else passes, and the sender is not told."""
+"""Firewalls: what is blocked vanishes silently both ways, only what is listed passes, answers come back."""
 
-import socket
+from collections.abc import Iterator
 
 import pytest
 
+from netns_lab.boxes.firewall import clamp_segments, firewall_rules
 from netns_lab.lab import Lab
-from netns_lab.topology import Topology
+from netns_lab.topology import Service, Site
+from tests.helpers.lab_traffic import (
+    NOTHING_WITHIN_S,
+    Address,
+    pings,
+    tcp_source,
+    udp_round_trip,
+    udp_source,
+)
+from tests.helpers.topologies import topology
 
-pytestmark = pytest.mark.root
+TOPOLOGY = topology(
+    """
+    [defaults]
+    ip = ["ipv4", "ipv6"]
+    [[site]]
+    name = "open"
+    [[site]]
+    name = "no-udp"
+    blocked = ["udp"]
+    [[site]]
+    name = "no-icmp"
+    blocked = ["icmp"]
+    [[site]]
+    name = "web-only"
+    outbound = ["tcp/443", "udp/53"]
+    [[site]]
+    name = "one-port"
+    inbound = ["udp/1194", "tcp/1194"]
+    [[site]]
+    name = "office"
+    ip = ["ipv4"]
+    nat = "full_cone"
+    outbound = ["tcp/443", "icmp"]
+    nodes = ["desk"]
+    [[site]]
+    name = "server"
+    outbound = []
+    inbound = ["tcp/443"]
+    [delays]
+    all_ms = 1
+    """
+)
+VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
-OPEN, BLOCKED = "203.0.113.1", "203.0.113.3"
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(TOPOLOGY) as lab:
+        yield lab
 
 
-@pytest.mark.parametrize(("source", "to"), [("a", "c"), ("c", "a")])
-def test_udp_vanishes_silently_and_tcp_passes(small: Topology, source: str, to: str) -> None:
-    address = str(small.address_of(to))
-    with (
-        Lab(small) as lab,
-        lab.machines[source].socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
-        lab.machines[to].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
-        lab.machines[source].socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-        lab.machines[to].socket(socket.AF_INET, socket.SOCK_STREAM) as server,
-    ):
-        receiver.bind((address, 5000))
-        server.bind((address, 5000))
-        server.listen()
-        assert datagrams.sendto(b"lost", (address, 5000)) == 4
-        # The frames of a pair keep their order: once TCP has answered, the datagram would have been there.
-        stream.settimeout(5)
-        stream.connect((address, 5000))
-        with pytest.raises(BlockingIOError):
-            receiver.recv(100)
+def at(name: str, version: int) -> Address:
+    site = TOPOLOGY.site(name)
+    address = site.address if version == 4 else site.address6
+    assert address is not None
+    return address
 
 
-def test_echo_passes(small: Topology) -> None:
-    with Lab(small) as lab:
-        lab.machines["c"].run(["ping", "-c", "1", "-W", "2", OPEN])
-        lab.machines["a"].run(["ping", "-c", "1", "-W", "2", BLOCKED])
+class Traffic:
+    """Between the open site and a guarded one."""
+
+    def __init__(self, lab: Lab, guarded: str, version: int) -> None:
+        self.lab = lab
+        self.guarded = guarded
+        self.open = at("open", version)
+        self.address = at(guarded, version)
+
+    def tcp_out(self, port: int) -> bool:
+        return bool(tcp_source(self.lab, self.guarded, "open", self.open, port, within_s=NOTHING_WITHIN_S))
+
+    def tcp_in(self, port: int) -> bool:
+        return bool(tcp_source(self.lab, "open", self.guarded, self.address, port, within_s=NOTHING_WITHIN_S))
+
+    def udp_out(self, port: int) -> bool:
+        """There and back."""
+        return udp_round_trip(self.lab, self.guarded, "open", self.open, port, within_s=NOTHING_WITHIN_S)
+
+    def udp_in(self, port: int) -> bool:
+        return bool(udp_source(self.lab, "open", self.guarded, self.address, port, within_s=NOTHING_WITHIN_S))
+
+    def ping_out(self) -> bool:
+        return pings(self.lab, self.guarded, self.open, within_s=NOTHING_WITHIN_S)
+
+    def ping_in(self) -> bool:
+        return pings(self.lab, "open", self.address, within_s=NOTHING_WITHIN_S)
+
+
+@pytest.mark.root
+@VERSIONS
+def test_what_is_blocked_vanishes_both_ways_and_the_rest_passes(lab: Lab, version: int) -> None:
+    traffic = Traffic(lab, "no-udp", version)
+    assert not traffic.udp_in(5000)
+    assert not traffic.udp_out(5000)
+    assert traffic.tcp_in(80)
+    assert traffic.tcp_out(80)
+    assert traffic.ping_in()
+    traffic = Traffic(lab, "no-icmp", version)
+    assert not traffic.ping_in()
+    assert not traffic.ping_out()
+    assert traffic.udp_out(5000)
+
+
+@pytest.mark.root
+@VERSIONS
+def test_only_listed_services_leave_and_their_answers_come_back(lab: Lab, version: int) -> None:
+    traffic = Traffic(lab, "web-only", version)
+    assert traffic.tcp_out(443)
+    assert traffic.udp_out(53)
+    assert not traffic.tcp_out(80)
+    assert not traffic.udp_out(5000)
+    assert not traffic.tcp_in(443)
+    assert not traffic.udp_in(53)
+    assert not traffic.ping_out()
+    assert not traffic.ping_in()
+
+
+@pytest.mark.root
+@VERSIONS
+def test_one_port_is_open_and_udp_has_no_memory(lab: Lab, version: int) -> None:
+    traffic = Traffic(lab, "one-port", version)
+    assert traffic.tcp_in(1194)
+    assert traffic.udp_in(1194)
+    assert not traffic.tcp_in(80)
+    assert not traffic.udp_in(5000)
+    assert traffic.tcp_out(80)
+    assert not traffic.udp_out(5000)  # it leaves, but the answer goes to a port that is not listed
+    assert traffic.ping_out()
+    assert not traffic.ping_in()
+
+
+@pytest.mark.root
+@VERSIONS
+def test_a_server_answers_where_nothing_may_leave_by_itself(lab: Lab, version: int) -> None:
+    traffic = Traffic(lab, "server", version)
+    assert traffic.tcp_in(443)
+    assert not traffic.tcp_in(80)
+    assert not traffic.tcp_out(443)
+
+
+@pytest.mark.root
+def test_a_nat_box_filters_too_even_what_its_kind_lets_in(lab: Lab) -> None:
+    server = at("open", 4)
+    assert tcp_source(lab, "desk", "open", server, 443) == at("office", 4)
+    assert tcp_source(lab, "desk", "open", server, 80, within_s=NOTHING_WITHIN_S) is None
+    assert udp_source(lab, "desk", "open", server, 5000, within_s=NOTHING_WITHIN_S) is None
+    assert pings(lab, "desk", server)
+
+
+def test_rules_name_only_what_the_site_says() -> None:
+    site = Site("s", ("s",), blocked=("udp",))
+    rules = firewall_rules(site, inside="lan0", outside="inet", bridge=True)
+    assert "table bridge firewall" in rules
+    assert "meta l4proto udp drop" in rules
+    assert "dport" not in rules
+    site = Site("s", ("s",), outbound=(Service("udp"), Service("icmp")))
+    rules = firewall_rules(site, inside="lan", outside="inet", bridge=False)
+    assert "table inet firewall" in rules
+    leaving, entering = (
+        rules.partition(f"chain {name}")[2].partition("}")[0] for name in ("leaving", "entering")
+    )
+    assert "meta l4proto udp accept" in leaving
+    assert "meta l4proto { icmp" in rules
+    assert "echo-reply" in entering
+
+
+@pytest.mark.root
+def test_segments_are_clamped_once(lab: Lab) -> None:
+    box = lab.box("office")
+    clamp_segments(box)
+    assert "maxseg size set rt mtu" in box.run(["nft", "list", "ruleset"])

@@ -71,7 +71,7 @@ def test_all_mistakes_are_listed_at_once_in_the_order_of_their_lines(tmp_path: P
         "characters)",
         "6: site A B: address: 'elsewhere' is not an IPv4 address such as 203.0.113.20",
         "7: site A B: nat: 'magic' is not one of full_cone, address_restricted, port_restricted, symmetric, "
-        "carrier_grade, masquerade",
+        "masquerade, carrier_grade",
         "8: site A B: nodes: several nodes need a nat, or to be offline",
         "8: site A B: nodes: there is another node 'n1' (site A B)",
         "12: site s2: nodes: several nodes need a nat, or to be offline",
