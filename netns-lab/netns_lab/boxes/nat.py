@@ -31,7 +31,6 @@ _FIRST_FROM, _FIRST_TO = (
     "ct original ip daddr . ct original proto-dst",
 )
 _ANSWER_FROM, _ANSWER_TO = "ct reply ip saddr . ct reply proto-src", "ct reply ip daddr . ct reply proto-dst"
-_TURNED = 1  # mark of flows from inside that are sent back inside; those of a port map (UPnP) lack it
 _TO_OUR_OUTSIDE = "fib daddr type local fib daddr . iif type != local"  # of packets that come from inside
 
 _TABLE = """
@@ -152,7 +151,7 @@ def _arriving(nat: Behaviour) -> Iterator[str]:
         yield f"iifname $outside fib daddr type local udp dport . ip saddr @allowed {to_owner}"
     # Address and port: whom the inside host has sent to is in conntrack already.
     if nat.hairpin:
-        yield f"iifname $inside {_TO_OUR_OUTSIDE} meta l4proto udp ct mark set {_TURNED} {to_owner}"
+        yield f"iifname $inside {_TO_OUR_OUTSIDE} meta l4proto udp {to_owner}"
 
 
 def _translation(nat: Behaviour, translate: str, translate_to: str) -> Iterator[str]:
@@ -183,7 +182,7 @@ def _translated(nat: Behaviour) -> Iterator[str]:
         # Only here the sender's outside port is known; whoever drops it has remembered it above.
         sender = "ip saddr" if nat.filtering is Depends.ADDRESS else "ip saddr . udp sport"
         pair = f"ct original proto-dst . {sender}"
-        yield f"meta l4proto udp ct mark {_TURNED} ct state new {pair} != @allowed drop"
+        yield f"{udp_out} oifname $inside ct direction original ct state new {pair} != @allowed drop"
 
 
 def _remember(nat: Behaviour, host: str, port: str, peer: str | None) -> str:
