@@ -1,6 +1,6 @@
 """What a path of the lab's Internet does to packets, and what every implementation of that Internet offers.
 
-Pure declarations: :mod:`netns_lab.internet.switch` does it in user space, with netem where the kernel has it.
+Pure: :mod:`netns_lab.internet.switch` does it in user space, :mod:`netns_lab.internet.netem` in the kernel.
 On its way from port a to port b a frame meets, in this order::
 
     access line of a, up       one queue for all that a sends              Line.up_mbit
@@ -10,11 +10,14 @@ On its way from port a to port b a frame meets, in this order::
 A queue is as long as what its line carries in 100 ms; a frame that finds more waiting is dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from netns_lab.internet.stats import InternetStats
+from re6st_core.errors import ConfigError
+
+MTU_MAX = 1500  # of the interfaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Link:
     """Probability (0 to 1) that a packet vanishes."""
     rate_mbit: float | None = None
     """Packets queue behind each other at this rate, counted with their Ethernet header; None: no limit."""
-    mtu: int = 1500
+    mtu: int = MTU_MAX
     """Larger IP packets vanish without a word: a black hole."""
     reorder: bool = False
     """Each packet draws its own jitter and overtakes others."""
@@ -42,7 +45,7 @@ class Line:
     down_mbit: float | None = None
 
 
-LIMITS = {"delay_ms": (0, 60_000), "jitter_ms": (0, 60_000), "loss": (0, 1), "mtu": (68, 1500)}
+LIMITS = {"delay_ms": (0, 60_000), "jitter_ms": (0, 60_000), "loss": (0, 1), "mtu": (68, MTU_MAX)}
 RATE_MBIT = (0.001, 100_000)
 
 
@@ -53,6 +56,12 @@ def problems(settings: Link | Line) -> Iterator[str]:
         low, high = LIMITS.get(name, RATE_MBIT)
         if name != "reorder" and value is not None and not low <= value <= high:
             yield f"{name} is {value:g}, not {low:g} to {high:g}"
+
+
+def require(settings: Iterable[tuple[str, Link | Line]]) -> None:
+    """Check links and lines, each with its name; ConfigError says all that is out of bounds."""
+    if wrong := [f"{name}: {problem}" for name, each in settings for problem in problems(each)]:
+        raise ConfigError(*wrong)
 
 
 class Internet(Protocol):

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from netns_lab._native._switch import lib
-from netns_lab.internet.link import Line, Link, problems
+from netns_lab.internet.link import Line, Link, require
 from netns_lab.internet.stats import InternetStats, PortStats
 from netns_lab.internet.switch_model import Reason
 from netns_lab.namespace import Machine, last_line
-from re6st_core.errors import ConfigError, RouterError
+from re6st_core.errors import RouterError
 
 # Frames in flight: 64 MiB at most, touched only as needed; 0.13 s of a full 3 Gbit/s.
 POOL_FRAMES = 32768
@@ -38,34 +38,26 @@ class Port:
     interface: str
 
 
+def lost_interfaces(ports: Iterable[Port]) -> str:
+    """What to say when these ports lost their interfaces."""
+    names = ", ".join(f"{port.interface} in {port.machine.namespace}" for port in ports)
+    return f"the Internet has lost an interface, it was deleted: {names}"
+
+
 def _pace(rate_mbit: float | None) -> int:
     """65536ths of a ns per byte."""
     return 0 if rate_mbit is None else round(8_000 * 65536 / rate_mbit)
 
 
 def _link_change(source: int, to: int, link: Link) -> list[int]:
-    if wrong := [f"link from port {source} to {to}: {problem}" for problem in problems(link)]:
-        raise ConfigError(*wrong)
     delay_ns, jitter_ns = round(link.delay_ms * 1e6), round(link.jitter_ms * 1e6)
     loss = round(link.loss * (1 << 31))
-    return [
-        lib.SW_SET_LINK,
-        source,
-        to,
-        link.reorder,
-        delay_ns,
-        jitter_ns,
-        _pace(link.rate_mbit),
-        0,
-        loss,
-        link.mtu,
-    ]
+    timing = [delay_ns, jitter_ns, _pace(link.rate_mbit), 0]
+    return [lib.SW_SET_LINK, source, to, link.reorder, *timing, loss, link.mtu]
 
 
 def _line_change(port: int, line: Line) -> list[int]:
-    if wrong := [f"line of port {port}: {problem}" for problem in problems(line)]:
-        raise ConfigError(*wrong)
-    return [lib.SW_SET_LINE, port, 0, 0, 0, 0, _pace(line.up_mbit), _pace(line.down_mbit), 0, 0]
+    return [lib.SW_SET_LINE, port, 0, 0, 0, 0, _pace(line.up_mbit), _pace(line.down_mbit)]
 
 
 class Switch:
@@ -95,12 +87,15 @@ class Switch:
         ``links[a][b]`` leads from port a to port b, ``lines[a]`` is the access line of port a.  The same
         ``seed`` loses the same packets of each path.  RouterError: it can't start; ConfigError: bad links.
         """
-        changes = [
-            _link_change(source, to, link)
+        paths = [
+            (source, to, link)
             for source, row in enumerate(links)
             for to, link in enumerate(row)
             if source != to and link != Link()
         ]
+        require((f"link from port {source} to port {to}", link) for source, to, link in paths)
+        require((f"line of port {port}", line) for port, line in enumerate(lines))
+        changes = [_link_change(*path) for path in paths]
         changes += [_line_change(port, line) for port, line in enumerate(lines) if line != Line()]
         # -P keeps the working directory off sys.path; PYTHONPATH names where this very package is.
         argv = [sys.executable, "-P", "-m", "netns_lab.internet.switch_process"]
@@ -141,10 +136,12 @@ class Switch:
 
     def set_link(self, source: int, to: int, link: Link) -> None:
         """Change one direction of a path; packets in flight keep their time, none is overtaken."""
+        require([(f"link from port {source} to port {to}", link)])
         self._apply([_link_change(source, to, link)])
 
     def set_line(self, port: int, line: Line) -> None:
         """Change the access line of a port; packets that wait for it keep their time."""
+        require([(f"line of port {port}", line)])
         self._apply([_line_change(port, line)])
 
     def cut(self, a: int, b: int) -> None:
@@ -157,11 +154,11 @@ class Switch:
 
     def silence(self, port: int) -> None:
         """Drop all to and from a port while its carrier stays up: silent death of what is behind."""
-        self._apply([[lib.SW_SET_SILENT, port, 0, True, 0, 0, 0, 0, 0, 0]])
+        self._apply([[lib.SW_SET_SILENT, port, 0, True]])
 
     def revive(self, port: int) -> None:
         """Undo :meth:`silence`; what was due meanwhile is lost."""
-        self._apply([[lib.SW_SET_SILENT, port, 0, False, 0, 0, 0, 0, 0, 0]])
+        self._apply([[lib.SW_SET_SILENT, port, 0, False]])
 
     def stats(self) -> InternetStats:
         """The counters as of now; RouterError when the switch is dead."""
@@ -180,10 +177,8 @@ class Switch:
     def check(self) -> None:
         """Raise RouterError if frames are no longer carried: it ended, or a port's interface was deleted."""
         each = zip(self._ports, self.stats().ports, strict=True)
-        gone = [port for port, stats in each if port and stats.gone]
-        if gone:
-            names = ", ".join(f"{port.interface} in {port.machine.namespace}" for port in gone)
-            raise RouterError(f"the Internet has lost an interface, it was deleted: {names}")
+        if gone := [port for port, stats in each if port and stats.gone]:
+            raise RouterError(lost_interfaces(gone))
 
     def stop(self) -> None:
         """End the process, and with it the TAPs; harmless when it has ended already."""
@@ -200,7 +195,7 @@ class Switch:
             self._process.wait()
 
     def _set_cut(self, a: int, b: int, *, cut: bool) -> None:
-        self._apply([[lib.SW_SET_CUT, *pair, cut, 0, 0, 0, 0, 0, 0] for pair in ((a, b), (b, a))])
+        self._apply([[lib.SW_SET_CUT, *pair, cut] for pair in ((a, b), (b, a))])
 
     def _apply(self, changes: Iterable[list[int]]) -> None:
         self._ask(apply=list(changes))
