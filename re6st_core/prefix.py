@@ -71,6 +71,13 @@ class Prefix(Value):
         """Split in the 0 half and the 1 half.  Raises ValueError at 128 bits."""
         return Prefix(self.length + 1, self.value << 1), Prefix(self.length + 1, self.value << 1 | 1)
 
+    # As those of Value, spelled out: a node asks its tables by prefix all the time.
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Prefix and self.value == other.value and self.length == other.length
+
+    def __hash__(self) -> int:
+        return hash((self.length, self.value))
+
     def __str__(self) -> str:
         return self.cn
 

@@ -73,6 +73,11 @@ class Negotiator:
         """Tunnels on which Babel hears the peer."""
         return [t for t in self if t.state is State.ACTIVE]
 
+    @property
+    def remembered(self) -> int:
+        """How many nonces and budgets of peers are kept, against replays and floods."""
+        return len(self._seen) + len(self._budgets)
+
     # --- our own offers ---------------------------------------------------------------------------------
 
     def open(self, peer: KnownPeer, *, now: float) -> list[Command]:

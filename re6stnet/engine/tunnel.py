@@ -117,6 +117,8 @@ class Tunnel:
     @property
     def deadline(self) -> float | None:
         """Monotonic seconds when the current state times out; None: never."""
+        if self.state is State.ACTIVE:  # most are, and each event asks
+            return None
         limit = DEADLINE_S.get(self.state)
         return None if limit is None else self.since + limit
 

@@ -1,0 +1,165 @@
+"""What Babel hears of a tunnel's other end: hellos that arrive, or no longer do.
+
+Hellos are not sent one by one.  When a direction begins or ceases to carry packets, the moment at which
+babeld notices is drawn from what was measured with it; lossy ways lose two of three hellos now and then.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from netns_lab.model.agenda import Agenda
+
+HEARD_AFTER = 1.5, 3.5
+"""Hello intervals until a new neighbour is used: babeld 1.12 took 1.8 to 3.9 s at 1 s until its routes were
+there, of which the first update has its share (docs/decisions/0008-babeld-settings.md)."""
+DEAF_AFTER = 2.5, 3.6
+"""Hello intervals until a silent neighbour is given up (the same)."""
+TOLD_AFTER = 0.0, 1.0
+"""A neighbour that no longer hears us says so with its next hello (babeld's "marginal" IHU)."""
+RARE_S = 1e6
+"""Misfortunes that are further away than this are left out."""
+
+
+class Carrier(Protocol):
+    """What a tunnel is made of, as far as Babel's packets are concerned."""
+
+    openvpn: bool
+    """Else WireGuard: tells how large packets become."""
+
+    def carries(self, end: int) -> bool:
+        """Whether packets that this end (0 or 1) sends arrive at the other."""
+
+    def one_way_s(self, end: int) -> float:
+        """Delay of a packet from this end, without noise."""
+
+    def loss(self) -> float:
+        """Share of packets lost on the way."""
+
+
+@dataclass(slots=True)
+class _Direction:
+    """From one end to the other."""
+
+    carries: bool = False
+    heard: bool = False
+    generation: int = 0
+    """Plans of an earlier one are void."""
+
+
+@dataclass(eq=False, slots=True)
+class Link:
+    """One tunnel between two nodes; ``told(end, alive)``: the babeld of that end has changed its mind."""
+
+    name: str
+    nodes: tuple[int, int]
+    carrier: Carrier
+    agenda: Agenda
+    rng: random.Random
+    hello_s: float
+    told: Callable[[int, bool], None]
+    alive: list[bool] = field(default_factory=lambda: [False, False])
+    """What each end's babeld thinks."""
+    _from: list[_Direction] = field(default_factory=lambda: [_Direction(), _Direction()])
+
+    def other(self, node: int) -> int:
+        """The node at the far end."""
+        return self.nodes[1] if node == self.nodes[0] else self.nodes[0]
+
+    def end(self, node: int) -> int:
+        """Which end a node is."""
+        return 0 if node == self.nodes[0] else 1
+
+    def carries(self, node: int) -> bool:
+        """Whether packets that ``node`` sends into the tunnel arrive now."""
+        return self._from[self.end(node)].carries
+
+    def refresh(self) -> bool:
+        """Look again whether packets pass; True if something changed."""
+        changed = False
+        for end, direction in enumerate(self._from):
+            carries = self.carrier.carries(end)
+            if carries == direction.carries:
+                continue
+            changed = True
+            direction.carries = carries
+            direction.generation += 1
+            self._plan(end)
+        return changed
+
+    def _plan(self, end: int) -> None:
+        """Work out when the other end notices what this direction does."""
+        direction = self._from[end]
+        if direction.carries != direction.heard:
+            low, high = HEARD_AFTER if direction.carries else DEAF_AFTER
+            self._later(end, self.rng.uniform(low, high), partial(self._hear, end, direction.carries))
+        elif direction.carries:
+            self._expect_misfortune(end)
+
+    def _later(self, end: int, hellos: float, work: Callable[[], None]) -> None:
+        direction = self._from[end]
+        generation = direction.generation
+
+        def due() -> None:
+            if direction.generation == generation:
+                work()
+
+        self.agenda.after(hellos * self.hello_s, due)
+
+    def _hear(self, end: int, heard: bool) -> None:
+        self._from[end].heard = heard
+        if heard:
+            if all(d.heard for d in self._from):
+                for side in (0, 1):
+                    self._tell(side, True)
+            self._expect_misfortune(end)
+            return
+        listener = 1 - end
+        self._tell(listener, False)
+        if self._from[listener].carries:
+            delay = self.rng.uniform(*TOLD_AFTER)
+            self._later(end, delay, partial(self._tell_if_unheard, end))
+
+    def _tell_if_unheard(self, end: int) -> None:
+        """Our hellos are not heard, says the neighbour."""
+        if not self._from[end].heard:
+            self._tell(end, False)
+
+    def _tell(self, side: int, alive: bool) -> None:
+        if self.alive[side] != alive:
+            self.alive[side] = alive
+            self.told(side, alive)
+
+    def _expect_misfortune(self, end: int) -> None:
+        """Plan when two of three hellos get lost, and that this ends by itself."""
+        share = self.carrier.loss()
+        if not share:
+            return
+        hellos = hellos_until_deaf(share, self.rng)
+        if hellos * self.hello_s > RARE_S:
+            return
+
+        def deaf() -> None:
+            self._hear(end, False)
+            self._later(end, 1.0 + self.rng.random(), partial(self._hear, end, True))
+
+        self._later(end, hellos, deaf)
+
+
+def hellos_until_deaf(loss: float, rng: random.Random) -> float:
+    """How many hellos until fewer than two of three in a row arrive, each being lost with this probability.
+
+    babeld's rule without link quality.  Drawn from loss to loss, not hello by hello.
+    """
+    if loss >= 1.0:
+        return 2.0
+    hellos = 0.0
+    while hellos < RARE_S:
+        # Hellos until the next loss, that one included: geometric.
+        hellos += 1.0 + math.floor(math.log(1.0 - rng.random()) / math.log(1.0 - loss))
+        if rng.random() < loss or rng.random() < loss:
+            return hellos + 1.0 + rng.random()
+    return hellos
