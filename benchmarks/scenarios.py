@@ -7,21 +7,16 @@ Without names all of ``netns-lab list`` are played; ``--quick`` plays the first 
 
 import argparse
 import functools
-import json
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from benchmarks.evidence import SCENARIO
+from benchmarks.lab_command import Report, report_of
 from benchmarks.result import Figure, Measured, as_text, common_options, package_versions, record
-from netns_lab.programs import own, own_environment
 from netns_lab.scenarios import SCENARIOS
-from re6st_core.errors import RouterError
 
 _WITHIN_S = 600.0
 _VERSIONS = "babeld", "wireguard-go", "openvpn", "nftables"
-Report = Mapping[str, Any]  # Any: decoded JSON
 Play = Callable[[str], Report]
 
 
@@ -57,21 +52,8 @@ def play_one(name: str, play: Play | None) -> Measured:
 
 
 def run_scenario(name: str) -> Report:
-    """Play one; RouterError when it leaves no report."""
-    argv = [*own("netns-lab"), "run", name, "--json"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=own_environment()) as process:
-        try:
-            output, _ = process.communicate(timeout=_WITHIN_S)
-        except subprocess.TimeoutExpired as exc:
-            process.terminate()  # as Ctrl-C: it removes its lab
-            raise RouterError(f"{name} did not end within {_WITHIN_S:g} s") from exc
-    try:
-        report = json.loads(output)
-    except ValueError:
-        raise RouterError(f"{name} printed no report, exit status {process.returncode}") from None
-    if not isinstance(report, dict) or "verdict" not in report:
-        raise RouterError(f"{name} printed something else than a report: {output[:80]!r}")
-    return report
+    """Play one."""
+    return report_of("run", name, "--json", within_s=_WITHIN_S)
 
 
 def measured(report: Report) -> Measured:

@@ -4,16 +4,12 @@ Each case is one ``netns-lab simulate``; what the user would see is what is reco
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from benchmarks.result import ROOT, Figure, Measured, figure, run
-from netns_lab.programs import own, own_environment
+from benchmarks.lab_command import Report, report_of
+from benchmarks.result import Figure, Measured, figure, run
 from re6st_core.errors import RouterError
 
 PLANETLAB = "netns-lab/data/planetlab490_median_ms.csv.xz"
@@ -55,33 +51,18 @@ CASES = (
 )
 
 
-def simulate(words: Sequence[str], timeout_s: float) -> tuple[Mapping[str, Any], float]:
-    """The last round that a simulation states, and how many seconds it took; RouterError if there is none."""
-    argv = [*own("netns-lab"), "simulate", *words, "--json"]
+def simulate(case: Case) -> tuple[Report, float]:
+    """The last round that a simulation states, and how many seconds it took."""
     began = time.monotonic()
-    try:
-        done = subprocess.run(
-            argv,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-            cwd=ROOT,
-            env=own_environment(),
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise RouterError(f"netns-lab simulate {' '.join(words)} did not end within {timeout_s:g} s") from exc
-    elapsed = time.monotonic() - began
-    try:
-        last = json.loads(done.stdout)["rounds"][-1]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise RouterError(
-            f"netns-lab simulate {' '.join(words)} stated no round, exit status {done.returncode}"
-        ) from None
-    return dict(last), elapsed
+    report = report_of("simulate", *case.words, "--json", within_s=2 * case.within_s + 60)
+    elapsed_s = time.monotonic() - began
+    if not report.get("rounds"):
+        raise RouterError(f"{case.title}: the report states no round")
+    last: Report = report["rounds"][-1]
+    return last, elapsed_s
 
 
-def figures_of(case: Case, last: Mapping[str, Any], elapsed_s: float) -> list[Figure]:
+def figures_of(case: Case, last: Report, elapsed_s: float) -> list[Figure]:
     """A row of the table."""
     row = [
         figure(name, round(last[key], 3) if key in last else None, unit, of=case.title)
@@ -97,7 +78,7 @@ def measure(options: argparse.Namespace) -> Measured:
         if options.quick and not case.quick:
             continue
         print(f"simulator: {case.title}", file=sys.stderr, flush=True)
-        figures += figures_of(case, *simulate(case.words, 2 * case.within_s + 60))
+        figures += figures_of(case, *simulate(case))
     commands = [f"{case.title}: `netns-lab simulate {' '.join(case.words)}`." for case in CASES]
     return Measured(figures, notes=commands)
 
