@@ -9,6 +9,7 @@ One that fails does not stop the others; its old result is replaced by one that 
 
 import argparse
 import dataclasses
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ QUICK = ROOT / "build" / "bench"
 NAMES = (*(section.benchmark for section in SECTIONS), "scenarios")
 
 
-def main(argv: Sequence[str] | None = None, run: Callable[[list[str]], int] = subprocess.call) -> int:
+def main(argv: Sequence[str] | None = None, run: Callable[[list[str]], int] | None = None) -> int:
     """Returns the exit status: 0 when every benchmark ran to its end and met its bounds."""
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[[list[str]], int] = su
     for position, name in enumerate(names, 1):
         print(f"== {position} of {len(names)}: {name}", file=sys.stderr, flush=True)
         began = time.monotonic()
-        status = perform(name, results, ["--quick"] if options.quick else [], run)
+        status = perform(name, results, ["--quick"] if options.quick else [], run or call)
         print(
             f"== {name}: exit status {status}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True
         )
@@ -53,12 +54,28 @@ def main(argv: Sequence[str] | None = None, run: Callable[[list[str]], int] = su
     return 1 if failed else 0
 
 
+def call(argv: list[str]) -> int:
+    """Run a program to its end, also when we are told to leave: it then removes what it built."""
+    process = subprocess.Popen(argv)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # it got the signal as well
+        process.wait()
+        raise
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
+
+
 def perform(name: str, results: Path, options: list[str], run: Callable[[list[str]], int]) -> int:
     """Run one script as a process of its own; when it ends without a result, leave one that says so."""
     path = results / f"{name}.json"
     before = path.stat().st_mtime_ns if path.exists() else None
     words = ["-m", f"benchmarks.{name}", *options, "--results", str(results)]
     status = run([sys.executable, *words])
+    if status == 130:
+        raise KeyboardInterrupt
     if name != "scenarios" and (not path.exists() or path.stat().st_mtime_ns == before):
         failure = f"ended without a result, exit status {status}"
         result = started(name, "", f"python {' '.join(words)}")
@@ -68,6 +85,8 @@ def perform(name: str, results: Path, options: list[str], run: Callable[[list[st
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -173,14 +174,29 @@ def run(
     measure: Callable[[argparse.Namespace], Measured],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """The ``main`` of a script; returns the exit status: 0, or 1 if it failed or missed a bound."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    """The ``main`` of a script; returns the exit status.
+
+    0; 1 if it failed or missed a bound; 130 if it was ended by a signal: then there is no new result.
+    """
+    if argv is None:
+        argv = sys.argv[1:]
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _leave)
     common_options(parser)
-    options = parser.parse_args(argv)
+    options = parser.parse_args(list(argv))
     command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *argv])
-    result = record(benchmark, question, command, lambda: measure(options), options.results)
+    try:
+        result = record(benchmark, question, command, lambda: measure(options), options.results)
+    except KeyboardInterrupt:
+        print(f"{benchmark}: interrupted, no new result", file=sys.stderr)
+        return 130
     print(json.dumps(dataclasses.asdict(result)) if options.json else as_text(result))
     return 0 if result.met else 1
+
+
+def _leave(number: int, frame: object) -> None:
+    """End as Ctrl-C does, so that everything is removed."""
+    raise KeyboardInterrupt
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:

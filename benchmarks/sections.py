@@ -59,8 +59,8 @@ direct path.""",
         "model",
         "Node engines in virtual time",
         """\
-`netns-lab model`: the real engines of dozens of nodes on a modelled Internet with NATs, one process, the same
-outcome for the same seed. A bound counts as missed when it is missed with one of the seeds.""",
+`netns-lab model`: the real engines of dozens of nodes on a modelled Internet with NATs; the same outcome for
+the same seed. A bound counts as missed when it is missed with one of the seeds.""",
     ),
 )
 

@@ -6,7 +6,6 @@ round visits every one of them over 1, 2 and 3 hops, in drawn order.
 
 import argparse
 import random
-import signal
 import sys
 import time
 
@@ -46,8 +45,6 @@ def parser() -> argparse.ArgumentParser:
 def measure(options: argparse.Namespace) -> Measured:
     """Build, sample, remove."""
     programs.require(programs.LAB_PACKAGES | programs.MESH_PACKAGES | _PACKAGES)
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGHUP, _leave)
     rounds, seconds = (2, 1) if options.quick else (options.rounds, options.seconds)
     rng, began = random.Random(options.seed), time.monotonic()
     comparison = Comparison(say)
@@ -75,11 +72,6 @@ def measure(options: argparse.Namespace) -> Measured:
         *failures,
     ]
     return Measured(comparison.figures(rng), package_versions(*_VERSIONS), notes)
-
-
-def _leave(number: int, frame: object) -> None:
-    """End as Ctrl-C does, so that everything is removed."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The page of evidence tells what was measured, what failed and what is missing."""
 
+import dataclasses
 from pathlib import Path
 
 from benchmarks.evidence import PAGE, SCENARIO, load, main, page, table
@@ -107,3 +108,8 @@ def test_the_page_in_the_tree_holds_every_result_in_the_tree() -> None:
     for name, each in load(RESULTS).items():
         assert f"{each.date}" in text, f"{name} is newer than the page: python -m benchmarks.evidence"
         assert name.startswith(SCENARIO) or f"`{each.command}`, {each.date} UTC, commit {each.commit}" in text
+
+
+def test_figures_of_a_busy_machine_are_marked() -> None:
+    busy = dataclasses.replace(result("switch", figure("p99", 0.4, "ms", at_most=1)), load=3.5)
+    assert "| within its bounds; on a busy machine |" in page({"switch": busy}, [])

@@ -61,3 +61,9 @@ def test_every_script_is_run_by_make_bench() -> None:
         if "\nif __name__ == " in path.read_text()
     }
     assert scripts - {"benchmarks", "evidence"} <= set(NAMES), "give it a section in benchmarks/sections.py"
+
+
+def test_an_interrupted_one_ends_the_whole(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        main(["--results", str(tmp_path), "switch", "data_plane"], lambda argv: 130)
+    assert list(tmp_path.iterdir()) == []

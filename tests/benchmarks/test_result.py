@@ -10,11 +10,11 @@ from benchmarks.result import Figure, Measured, commit, figure, machine, read, r
 from re6st_core.errors import ConfigError, RouterError
 
 
-def play(tmp_path: Path, measured: Measured | Exception, *argv: str) -> int:
+def play(tmp_path: Path, measured: Measured | BaseException, *argv: str) -> int:
     """Run a benchmark that measures this."""
 
     def measure(options: argparse.Namespace) -> Measured:
-        if isinstance(measured, Exception):
+        if isinstance(measured, BaseException):
             raise measured
         return measured
 
@@ -87,3 +87,9 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"speed\.json: not a result"):
         read(path)
+
+
+def test_an_interrupted_run_leaves_the_old_result(tmp_path: Path) -> None:
+    assert play(tmp_path, Measured([figure("p99", 2, "ms")])) == 0
+    assert play(tmp_path, KeyboardInterrupt()) == 130
+    assert read(tmp_path / "speed.json").figures[0].value == 2
