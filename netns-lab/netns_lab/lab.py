@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from netns_lab import cleanup
+from netns_lab import cleanup, programs
+from netns_lab.boxes import upnp
 from netns_lab.boxes.firewall import set_silent
 from netns_lab.building import SiteBuilder, outer_interface
 from netns_lab.host_limits import raise_limits, wanted_limits
@@ -48,8 +49,11 @@ class Lab:
         self._keep = keep
         self.keep_files = keep is not None
         self.machines: dict[str, Machine] = {}
+        self._upnp: list[upnp.Upnp] = []
 
     def __enter__(self) -> Self:
+        if any(site.upnp for site in self.topology.sites):
+            programs.require(upnp.PACKAGES)
         raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
         self.record = cleanup.register(self._label, self._keep, unique=self._unique)
@@ -150,8 +154,21 @@ class Lab:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(lambda number: self._builder(number).build(), range(len(sites))):
                 pass  # asking for each result raises what went wrong
+        for site in sites:
+            if site.upnp:
+                self._upnp.append(self._start_upnp(site))
+
+    def _start_upnp(self, site: Site) -> upnp.Upnp:
+        tells = None if site.carrier else site.address  # behind a carrier it finds out that it is of no use
+        if site.upnp == "lying":
+            tells = upnp.LIE
+        box = self.box(site.name)
+        log = self.logs / f"{site.box}.log"
+        return upnp.start_upnp(box, inside="lan", outside="inet", tells=tells, log=log)
 
     def _remove(self) -> None:
+        for each in self._upnp:
+            each.stop()
         if hasattr(self, "internet"):
             self.internet.stop()
         cleanup.clean(self.record, keep_directory=self.keep_files)

@@ -17,7 +17,7 @@ from netns_lab.echo import Address, Pair, Prober, Reply
 from netns_lab.internet.link import Link
 from netns_lab.lab import Lab
 from netns_lab.namespace import NETNS_DIR
-from netns_lab.topology import Topology
+from netns_lab.topology import TOPOLOGIES, Topology, load_topology
 from re6st_core.errors import ConfigError, RouterError
 from tests.helpers.lab_traffic import NOTHING_WITHIN_S, pings, tcp_source
 from tests.helpers.topologies import SMALL, topology
@@ -138,6 +138,17 @@ def test_what_can_not_be_done_to_a_lab_is_explained(small: Topology) -> None:
             with pytest.raises(ConfigError, match=re.escape(message)):
                 act()
         assert lab.topology is small
+
+
+def test_the_topology_with_every_key_can_be_built_and_upnp_answers_in_its_home() -> None:
+    with Lab(load_topology(TOPOLOGIES / "everything.toml")) as lab:
+        paris, home = lab.topology.site("paris").address, lab.topology.site("home").address
+        assert paris
+        assert home
+        assert tcp_source(lab, "phone", "paris", paris, 80) == lab.topology.site("mobile").address
+        upnpc = ["upnpc", "-u", "http://192.168.1.1:5000/rootDesc.xml", "-s"]
+        assert f"ExternalIPAddress = {home}\n" in lab.machines["h1"].run(upnpc)
+    assert leftovers(lab) == []
 
 
 def test_an_offline_node_can_fall_silent_but_has_no_path_to_cut() -> None:

@@ -1,6 +1,8 @@
 """Topology files: the good one means what it says, a bad one is refused with all of its mistakes."""
 
 import copy
+import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,33 @@ def test_the_demo_topology_is_what_the_demo_needs() -> None:
     assert demo.site_of("n6").blocked == ("udp",)
     assert demo.site_of("n7") is demo.site_of("n8")
     assert demo.site_of("n7").nat == "masquerade"
+
+
+@pytest.mark.parametrize("file", sorted(TOPOLOGIES.glob("*.toml")), ids=lambda file: str(file.stem))
+def test_every_topology_that_comes_with_the_lab_is_without_mistakes(file: Path) -> None:
+    read = load_topology(file)
+    assert read.name == file.stem
+    assert read.title != read.name
+
+
+def test_one_topology_shows_every_key() -> None:
+    text = (TOPOLOGIES / "everything.toml").read_text()
+    shown = {match[1] for match in re.finditer(r"(?:^|\n|# |`)\[*([a-z0-9_]+)(?: =|\]|\.)", text)}
+    keys = {*TOP_KEYS, *SITE_KEYS, *NODE_KEYS, *DEFAULT_KEYS, *LINK_KEYS, *SOURCES}
+    assert keys - shown == set()
+
+
+def test_thirty_nodes_stand_for_planetlab() -> None:
+    read = load_topology(TOPOLOGIES / "planetlab_30.toml")
+    nodes = [f"n{i + 1}" for i in range(30)]
+    assert read.nodes == ("registry", *nodes)
+    rtt = {(a, b): read.direct_rtt_ms(a, b) for a in nodes for b in nodes if a != b}
+    assert statistics.mean(rtt.values()) == pytest.approx(145, abs=1)
+    gain = sum(
+        min(rtt[a, via] + rtt[via, b] for via in nodes if via not in (a, b)) <= 0.9 * direct
+        for (a, b), direct in rtt.items()
+    )
+    assert gain / len(rtt) == pytest.approx(0.22, abs=0.01)
 
 
 def test_demo_delays_are_symmetric_and_several_pairs_gain_a_third_by_a_relay() -> None:
