@@ -8,7 +8,7 @@ from pathlib import Path
 from cffi import FFI
 
 _HERE = Path(__file__).resolve().parent
-_SOURCES = tuple(_HERE / name for name in ("switch.c", "switch_loop.c", "descriptors.c"))
+_SOURCES = tuple(_HERE / name for name in ("switch_state.c", "switch.c", "switch_loop.c", "descriptors.c"))
 _HEADER = (_HERE / "switch.h").read_text()
 
 ffibuilder = FFI()
