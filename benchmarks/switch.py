@@ -171,7 +171,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def plain(rate: int, seconds: float) -> list[Figure]:
     """Delays only: how far off, at what cost."""
-    with Lab(topology(SITES), label="benchmark") as lab, sockets(lab) as ends:
+    with Lab(topology(SITES), label="benchmark", internet="switch") as lab, sockets(lab) as ends:
         traffic = send(lab, ends, rate, seconds)
         errors = [abs(ms - lab.topology.links[a][b].delay_ms) for a, b, ms in traffic.delays]
     of = f"delay only, {rate} packets/s"
@@ -186,7 +186,7 @@ def plain(rate: int, seconds: float) -> list[Figure]:
 def everything(rate: int, seconds: float) -> list[Figure]:
     """Jitter, loss, rates of paths and lines: the switch's own lateness, and whether all is as asked."""
     loss, jitter_ms, queue_ms = 0.01, 2.0, 100.0
-    with Lab(topology(SITES), label="benchmark") as lab, sockets(lab) as ends:
+    with Lab(topology(SITES), label="benchmark", internet="switch") as lab, sockets(lab) as ends:
         for a, b in itertools.permutations(range(SITES), 2):
             link = replace(lab.topology.links[a][b], jitter_ms=jitter_ms, loss=loss, rate_mbit=50.0, mtu=1400)
             lab.internet.set_link(a, b, link)
@@ -230,7 +230,7 @@ def highest_rate(seconds: float) -> list[Figure]:
     """The highest rate at which nothing is lost, in steps of a fifth; packets come in bursts, as of TCP."""
     best, rate, cpu, limit = 0.0, 40_000, 0.0, ""
     while not limit:
-        with Lab(topology(SITES), label="benchmark") as lab, sockets(lab) as ends:
+        with Lab(topology(SITES), label="benchmark", internet="switch") as lab, sockets(lab) as ends:
             traffic = send(lab, ends, rate, seconds, BURST)
         reached = traffic.sent / traffic.seconds
         if traffic.lost:
@@ -249,7 +249,7 @@ def highest_rate(seconds: float) -> list[Figure]:
 
 def memory(ports: int) -> list[Figure]:
     """What the switch takes for that many ports, before and after frames went over every pair."""
-    with Lab(topology(2), label="benchmark") as lab:
+    with Lab(topology(2), label="benchmark", internet="switch") as lab:
         home = lab.machines["internet"]
         links = [[Link(delay_ms=1 + (a * b) % 100) for b in range(ports)] for a in range(ports)]
         began = time.monotonic()
@@ -273,7 +273,7 @@ def memory(ports: int) -> list[Figure]:
 
 def first_contact(sites: int) -> list[Figure]:
     """All sites send to all others at once, and nobody knows anybody yet."""
-    with Lab(topology(sites), label="benchmark") as lab:
+    with Lab(topology(sites), label="benchmark", internet="switch") as lab:
         pid = lab.internet.pid
         assert pid is not None
         ends = []

@@ -11,12 +11,13 @@
 The outermost interface, ``inet`` or ``net0``, is the Internet's port of the site; it is there before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 
 from netns_lab.boxes.behaviour import BOXES
 from netns_lab.boxes.firewall import clamp_segments, install_firewall, install_ipv6_filter
 from netns_lab.boxes.nat import install_nat
+from netns_lab.internet.neighbours import introduce
 from netns_lab.internet.switch_model import port_mac
 from netns_lab.namespace import Machine
 from netns_lab.topology import Site, Topology
@@ -97,7 +98,20 @@ class SiteBuilder:
         if public is None:
             return []
         add = f"addr add {public} dev {interface}{' nodad' * (version == 6)}"
-        return [add, f"route replace {'0.0.0.0/0' if version == 4 else '::/0'} dev {interface}"]
+        route = f"route replace {'0.0.0.0/0' if version == 4 else '::/0'} dev {interface}"
+        return [add, route, *self.meet(range(len(self._topology.sites)), version, interface)]
+
+    def meet(self, numbers: Collection[int], version: int, interface: str) -> list[str]:
+        """``ip`` commands that make other sites known, if this one speaks that version of IP."""
+        if self.public(version) is None:
+            return []
+        addresses = [
+            [each for each in (site.address, site.address6) if each and each.version == version]
+            if number in numbers
+            else []
+            for number, site in enumerate(self._topology.sites)
+        ]
+        return list(introduce(interface, self._number, addresses))
 
     def _outside(self, interface: str) -> list[str]:
         """``ip`` commands that make an interface the one where the site is on the Internet."""

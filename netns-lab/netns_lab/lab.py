@@ -18,8 +18,9 @@ from netns_lab.boxes import upnp
 from netns_lab.boxes.firewall import set_silent
 from netns_lab.building import SiteBuilder, outer_interface
 from netns_lab.host_limits import raise_limits, wanted_limits
-from netns_lab.internet.link import Line, Link
-from netns_lab.internet.switch import Port, Switch
+from netns_lab.internet.choice import start_internet
+from netns_lab.internet.link import Internet, Line, Link
+from netns_lab.internet.switch import Port
 from netns_lab.namespace import Machine, create_machines
 from netns_lab.topology import Site, Topology
 from netns_lab.topology.addresses import with_address
@@ -32,21 +33,29 @@ _INTERNET = "internet"  # the machine that the switch runs in
 class Lab:
     """Use as a context manager; entering builds everything, leaving removes it, whatever happened."""
 
-    internet: Switch
+    internet: Internet
     record: cleanup.LabRecord
     directory: Path
 
     def __init__(
-        self, topology: Topology, *, label: str = "", unique: bool = False, keep: Path | None = None
+        self,
+        topology: Topology,
+        *,
+        label: str = "",
+        unique: bool = False,
+        keep: Path | None = None,
+        internet: str | None = None,
     ) -> None:
         """``keep``: an absent or empty directory for all files, which then stay; else they are temporary.
 
-        ``unique``: refuse to be a second lab of this label (default: the topology's name).
+        ``unique``: refuse to be a second lab of this label (default: the topology's name).  ``internet``: a
+        kind (``internet.choice.KINDS``) instead of the best there is.
         """
         self.topology = topology
         self._label = label or topology.name
         self._unique = unique
         self._keep = keep
+        self._internet = internet
         self.keep_files = keep is not None
         self.machines: dict[str, Machine] = {}
         self._upnp: list[upnp.Upnp] = []
@@ -135,6 +144,10 @@ class Lab:
                 *self._builder(number).take_address(address.version, interface),
             ]
         )
+        for other, site in enumerate(self.topology.sites):
+            if other != number and not site.offline:
+                machine, interface = outer_interface(site)
+                self.machines[machine].ip(self._builder(other).meet([number], address.version, interface))
 
     def _build(self) -> None:
         self.logs.mkdir()
@@ -144,7 +157,8 @@ class Lab:
             self.machines[name] = Machine(self.record.namespace(name), self.directory / name)
         create_machines(self.machines.values())
         outer = [None if site.offline else outer_interface(site) for site in sites]
-        self.internet = Switch.start(
+        self.internet = start_internet(
+            self._internet,
             [each and Port(self.machines[each[0]], each[1]) for each in outer],
             self.topology.links,
             lines=[Line(site.rate_mbit, site.rate_mbit) for site in sites],

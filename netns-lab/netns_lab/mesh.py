@@ -70,7 +70,8 @@ class Mesh:
 
     def __enter__(self) -> Self:
         self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watch("the switch", self._lab.internet.pid)
+        if (pid := self._lab.internet.pid) is not None:  # else the kernel carries the frames
+            self._watch("the switch", pid)
         return self
 
     def __exit__(

@@ -181,8 +181,8 @@ def test_public_addresses_have_the_length_of_their_internet() -> None:
     assert builder("four").public(4) == "203.0.113.1/24"
     assert builder("four").public(6) is None
     assert builder("six").take_address(4, "net0") == []
-    assert builder("six").take_address(6, "net0") == [
-        "addr add 2001:db8:1::1/48 dev net0 nodad",
-        "route replace ::/0 dev net0",
-    ]
+    own, route, *neighbours = builder("six").take_address(6, "net0")
+    assert (own, route) == ("addr add 2001:db8:1::1/48 dev net0 nodad", "route replace ::/0 dev net0")
+    others = [site.address6 for site in TOPOLOGY.sites if site.address6 and site.name != "six"]
+    assert [line.split()[2] for line in neighbours] == [str(address) for address in others]
     assert carrier_network(0)[1] == IPv4Address("100.64.1.1")

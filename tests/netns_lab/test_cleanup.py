@@ -22,7 +22,8 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from netns_lab.lab import Lab
 from netns_lab.topology import parse_topology
-lab = Lab(parse_topology({document!r}, name="small", source="small"), keep={keep!r} and Path({keep!r}))
+lab = Lab(parse_topology({document!r}, name="small", source="small"), keep={keep!r} and Path({keep!r}),
+          internet="switch")
 lab.__enter__()
 log = lab.logs / "daemon.log"
 children = [lab.machines[name].start(["sh", "-c", "trap '' TERM; tail -f /dev/null & wait"], log=log)

@@ -15,6 +15,7 @@ from netns_lab.building import SiteBuilder
 from netns_lab.cleanup import RUN_DIR, LabRecord, clean_dead, records
 from netns_lab.echo import Address, Pair, Prober, Reply
 from netns_lab.internet.link import Link
+from netns_lab.internet.switch_model import port_mac
 from netns_lab.lab import Lab
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.topology import TOPOLOGIES, Topology, load_topology
@@ -113,6 +114,8 @@ def test_a_new_address_answers_and_the_old_one_does_not(small: Topology) -> None
         assert pings(lab, "a", before)
         lab.change_address("b", after)
         assert lab.topology.address_of("b") == after
+        known = lab.machines["a"].run(["ip", "neigh", "show", "nud", "permanent"])
+        assert f"{after} dev net0 lladdr {port_mac(lab.port('b'))} PERMANENT" in known
         assert pings(lab, "a", after)
         assert not pings(lab, "a", before, within_s=NOTHING_WITHIN_S)
         a = small.address_of("a")
@@ -214,7 +217,8 @@ netns_lab.lab.Lab(parse_topology({document!r}, name="small", source="small"), la
 
 
 @pytest.mark.parametrize(
-    "stage", ["lab.create_machines", "lab.Switch.start", "lab.SiteBuilder._build_nat", "building.install_nat"]
+    "stage",
+    ["lab.create_machines", "lab.start_internet", "lab.SiteBuilder._build_nat", "building.install_nat"],
 )
 def test_an_owner_killed_while_building_leaves_nothing_that_the_next_run_does_not_remove(stage: str) -> None:
     program = KILLED_WHILE_BUILDING.format(path=sys.path, stage=stage, document=SMALL)

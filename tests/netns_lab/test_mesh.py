@@ -27,10 +27,11 @@ def test_work_ends_at_once_when_the_switch_dies(small: Topology) -> None:
         with Mesh(lab, registry="a", client_count=1) as mesh:
             assert mesh.nodes == ("b", "c", "h1", "h2")
             assert await mesh.unless_one_dies(asyncio.sleep(0, "done")) == "done"
+            assert lab.internet.pid
             os.kill(lab.internet.pid, signal.SIGKILL)
             await mesh.unless_one_dies(asyncio.sleep(60))
 
-    with Lab(small) as lab, pytest.raises(RouterError, match="the switch ended"):
+    with Lab(small, internet="switch") as lab, pytest.raises(RouterError, match="the switch ended"):
         asyncio.run(work(lab))
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 
 def test_datagrams_keep_their_order_when_the_delay_is_lowered_meanwhile(small: Topology) -> None:
     with (
-        Lab(small) as lab,
+        Lab(small, internet="switch") as lab,
         lab.machines["a"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
         lab.machines["b"].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
     ):
@@ -38,8 +38,9 @@ def test_datagrams_keep_their_order_when_the_delay_is_lowered_meanwhile(small: T
 
 
 def test_killing_the_switch_removes_its_taps_and_is_reported(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         assert "net0" in lab.machines["a"].run(["ip", "-o", "link"])
+        assert lab.internet.pid
         ended = os.pidfd_open(lab.internet.pid)
         os.kill(lab.internet.pid, signal.SIGKILL)
         select.select([ended], [], [], 5)
@@ -51,7 +52,7 @@ def test_killing_the_switch_removes_its_taps_and_is_reported(small: Topology) ->
 
 
 def test_a_tap_that_exists_already_is_refused_by_name(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         home = lab.machines["internet"]
         with pytest.raises(RouterError, match=r"TAP net0 in .*busy"):
             Switch.start(
@@ -60,14 +61,14 @@ def test_a_tap_that_exists_already_is_refused_by_name(small: Topology) -> None:
 
 
 def test_an_unknown_pair_is_refused_and_the_switch_lives_on(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         with pytest.raises(RouterError, match="no such port"):
             lab.internet.cut(0, 99)
         assert lab.internet.stats().dropped["cut"] == 0
 
 
 def test_values_out_of_bounds_are_refused_all_at_once(small: Topology) -> None:
-    with Lab(small) as lab, pytest.raises(ConfigError) as refused:
+    with Lab(small, internet="switch") as lab, pytest.raises(ConfigError) as refused:
         lab.internet.set_link(0, 1, Link(delay_ms=-1, loss=1.5, rate_mbit=0, mtu=9000))
     assert [problem.partition(": ")[2] for problem in refused.value.problems] == [
         "delay_ms is -1, not 0 to 60000",
@@ -78,7 +79,7 @@ def test_values_out_of_bounds_are_refused_all_at_once(small: Topology) -> None:
 
 
 def test_a_deleted_interface_is_reported_by_name_and_the_others_live_on(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         lab.internet.check()
         lab.machines["b"].ip(["link del net0"])
         lab.machines["a"].run(["ping", "-c", "1", "-W", "2", "203.0.113.3"])
@@ -87,7 +88,7 @@ def test_a_deleted_interface_is_reported_by_name_and_the_others_live_on(small: T
 
 
 def test_a_silent_site_keeps_its_carrier_and_comes_back(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         ping = ["ping", "-c", "1", "-W", "1", "203.0.113.2"]
         lab.machines["a"].run(ping)
         lab.internet.silence(lab.port("b"))
@@ -100,7 +101,7 @@ def test_a_silent_site_keeps_its_carrier_and_comes_back(small: Topology) -> None
 
 
 def test_a_path_with_a_small_mtu_is_a_black_hole(small: Topology) -> None:
-    with Lab(small) as lab:
+    with Lab(small, internet="switch") as lab:
         lab.internet.set_link(lab.port("a"), lab.port("b"), Link(mtu=1280))
         largest = ["ping", "-c", "1", "-W", "1", "-M", "do", "203.0.113.2", "-s"]
         lab.machines["a"].run([*largest, str(1280 - 28)])
