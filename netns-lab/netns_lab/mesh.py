@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 NETWORK = "2001:db8:42::/48"
 _READY_PATH = "/cas/crt/ca.crt.pem"
+_CRL_PATH = "/cas/crl"
 _READY_WITHIN_S = 20.0
 _READY_EVERY_S = 0.05
 _STOP_WITHIN_S = 20.0
@@ -59,6 +60,7 @@ class Mesh:
         self.nodes = tuple(node for node in lab.topology.nodes if node != registry)
         self.addresses: dict[str, IPv6Address] = {}  # of the nodes that have joined
         self.cns: dict[str, str] = {}  # theirs, as other nodes name them
+        self.options: dict[str, list[str]] = {}  # of a node's daemon, besides those of the topology
         self.url = f"http://{lab.topology.address_of(registry)}/"
         self._fingerprint = ""
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -140,7 +142,7 @@ class Mesh:
             etc = self._directory(node, "etc")
             conf = [*own("re6st-conf"), "-d", str(etc), "--registry", self.url]
             conf += ["--fingerprint", self._fingerprint, "--token", token]
-            await self.machine(node).call(conf, cwd=etc, log=self.log(node))
+            await self.machine(node).call(self._on_its_clock(node, conf), cwd=etc, log=self.log(node))
         address = self.addresses[node] = certified_address(etc / "cert.crt")
         self.cns[node] = certified_cn(etc / "cert.crt")
         return address
@@ -171,6 +173,12 @@ class Mesh:
         """Revoke the certificate of a node."""
         await self._registry_command("node", "revoke", self.cns[node])
 
+    async def published_revocations(self) -> int:
+        """How many certificates the revocation list names that the registry serves."""
+        address = str(self._lab.topology.address_of(self._registry))
+        pem = await http_get(self.machine(self._registry), address, _CRL_PATH)
+        return len(x509.load_pem_x509_crl(pem)) if pem else 0
+
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""
         self._start_daemon(node, self.daemon_command(node), cwd=self._directory(node, "etc"))
@@ -180,7 +188,15 @@ class Mesh:
         argv = [*own("re6stnet"), "@re6stnet.conf"]
         for option, name in (("--run", "run"), ("--state", "state"), ("--log", "log")):
             argv += [option, str(self._directory(node, name))]
-        return [*argv, "--port", str(self._port), "--client-count", str(self._client_count)]
+        declared = self._lab.topology.node(node)
+        wanted = self._client_count if declared.client_count is None else declared.client_count
+        argv += ["--port", str(self._port), "--client-count", str(wanted)]
+        return self._on_its_clock(node, [*argv, *declared.options, *self.options.get(node, ())])
+
+    def _on_its_clock(self, node: str, argv: list[str]) -> list[str]:
+        """A command, with the wrong clock if the node has one; time that only passes is never wrong."""
+        offset_s = self._lab.topology.node(node).clock_offset_s
+        return ["faketime", "--exclude-monotonic", "-f", f"{offset_s:+}s", *argv] if offset_s else argv
 
     def daemon_pid(self, node: str) -> int | None:
         """The process of a node's daemon (or of the registry); None: it does not run."""
@@ -247,7 +263,7 @@ class Mesh:
         asking = (self.machine(self._registry), str(self._lab.topology.address_of(self._registry)))
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
-                while not await http_answers(*asking, _READY_PATH):  # noqa: ASYNC110 - another process's state
+                while await http_get(*asking, _READY_PATH) is None:  # noqa: ASYNC110 - another process's state
                     await asyncio.sleep(_READY_EVERY_S)
         except TimeoutError as exc:
             log = self.log(self._registry)
@@ -305,13 +321,17 @@ def json_object(text: str) -> dict[str, Any]:  # Any: the shape is what the call
     return value
 
 
-async def http_answers(machine: Machine, address: str, path: str) -> bool:
-    """Whether a GET from that machine is answered with status 200."""
+async def http_get(machine: Machine, address: str, path: str) -> bytes | None:
+    """What a GET from that machine is answered with; None unless with status 200."""
     loop = asyncio.get_running_loop()
     with machine.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
         try:
             await loop.sock_connect(connection, (address, 80))
             await loop.sock_sendall(connection, f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
-            return b" 200 " in await loop.sock_recv(connection, 64)
+            answer = b""
+            while piece := await loop.sock_recv(connection, 65536):
+                answer += piece
         except OSError:
-            return False
+            return None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return body if b" 200 " in head.partition(b"\r\n")[0] else None

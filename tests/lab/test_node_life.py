@@ -8,12 +8,10 @@ import contextlib
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
-from cryptography import x509
 
 from netns_lab.echo import Prober
 from netns_lab.mesh import Mesh
@@ -128,17 +126,6 @@ async def test_after_kill_9_everything_lives_on_and_the_next_daemon_adopts_it(me
     assert "re6st" not in traces(mesh.machine("b"))["links"]
 
 
-async def test_a_node_returns_while_the_registry_is_away(mesh: Mesh) -> None:
-    for node in mesh.nodes:
-        mesh.start(node)
-    await everybody_answers(mesh)
-    assert await mesh.stop("b") == 0
-    await mesh.stop("registry", signal.SIGKILL)
-    mesh.start("b")
-    await everybody_answers(mesh)
-    assert (await mesh.status("b"))["daemon"]["registry_error"]
-
-
 async def test_a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_on(mesh: Mesh) -> None:
     mesh.start("a")
     await until(mesh, "a", lambda s: s["daemon"]["babeld"])
@@ -184,28 +171,3 @@ async def test_one_open_port_is_enough(mesh: Mesh) -> None:
     await everybody_answers(mesh)
     kinds = {t.transport for node in mesh.nodes for t in await mesh.tunnels(node) if t.active}
     assert kinds == {"wireguard"}
-
-
-async def until_published(mesh: Mesh) -> None:
-    """Wait until the registry serves the revocation, which another process has written."""
-    fetch = f"import urllib.request as u; print(u.urlopen('{mesh.url}cas/crl').read().decode())"
-    async with asyncio.timeout(20):
-        while True:
-            pem = mesh.machine("registry").run([sys.executable, "-c", fetch])
-            if len(x509.load_pem_x509_crl(pem.encode())):
-                return
-            await asyncio.sleep(0.1)
-
-
-async def test_a_revoked_node_loses_its_tunnels_once_its_peers_have_the_new_parameters(mesh: Mesh) -> None:
-    for node in mesh.nodes:
-        mesh.start(node)
-    await everybody_answers(mesh)
-    await mesh.revoke("b")
-    await until_published(mesh)
-    for node in ("a", "c"):  # a restart fetches what a refresh within the hour would
-        await mesh.stop(node, signal.SIGKILL)
-        mesh.start(node)
-    for node in ("a", "c"):
-        await until(mesh, node, lambda s: mesh.cns["b"] not in {t["peer"] for t in s["tunnels"]})
-        await until(mesh, node, lambda s: any(t["state"] == "active" for t in s["tunnels"]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netns_lab.lab import Lab
-from netns_lab.mesh import Mesh, http_answers, json_object
+from netns_lab.mesh import Mesh, http_get, json_object
 from netns_lab.topology import Topology
 from re6st_core.errors import RouterError
 
@@ -36,24 +36,24 @@ def test_work_ends_at_once_when_the_switch_dies(small: Topology) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(("status", "expected"), [("200 OK", True), ("404 Not Found", False)])
-def test_a_server_answers_only_with_status_200(small: Topology, status: str, expected: bool) -> None:
-    async def ask(lab: Lab) -> bool:
+@pytest.mark.parametrize(("status", "expected"), [("200 OK", b"hello"), ("404 Not Found", None)])
+def test_only_an_answer_with_status_200_is_one(small: Topology, status: str, expected: bytes | None) -> None:
+    async def ask(lab: Lab) -> bytes | None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             request = await reader.readuntil(b"\r\n\r\n")
             assert request.startswith(b"GET /ca HTTP/1.0\r\n")
-            writer.write(f"HTTP/1.0 {status}\r\n\r\n".encode())
+            writer.write(f"HTTP/1.0 {status}\r\nX: y\r\n\r\nhello".encode())
             await writer.drain()
             writer.close()
 
         with lab.machines["a"].socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             listener.bind(("203.0.113.1", 80))
             async with await asyncio.start_server(answer, sock=listener):
-                return await http_answers(lab.machines["b"], "203.0.113.1", "/ca")
+                return await http_get(lab.machines["b"], "203.0.113.1", "/ca")
 
     with Lab(small) as lab:
-        assert not asyncio.run(http_answers(lab.machines["b"], "203.0.113.1", "/ca"))
-        assert asyncio.run(ask(lab)) is expected
+        assert asyncio.run(http_get(lab.machines["b"], "203.0.113.1", "/ca")) is None
+        assert asyncio.run(ask(lab)) == expected
 
 
 @pytest.mark.root

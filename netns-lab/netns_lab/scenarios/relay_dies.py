@@ -8,10 +8,9 @@ Expected: a sends to b by a relay; when the switch drops everything to and from 
 stays up, the flow goes on by the other one within 1.0 s (95 % of the trials), and nothing is routed to it.
 """
 
-import math
-
 from netns_lab.scenarios.scenario import NotYet, Scenario
 from netns_lab.stage.conditions import every_tunnel, full_mesh, no_route_through, reachable, relayed
+from netns_lab.stage.figures import percentile
 from netns_lab.stage.stage import Stage
 
 TRIALS = 20
@@ -44,11 +43,6 @@ async def play(stage: Stage) -> None:
     flow.stop()
     stage.figure("trials", len(blackouts))
     stage.figure("blackout_p95", percentile(blackouts, 95), "s", at_most=1.0)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The smallest value that is not exceeded by ``share`` percent of them."""
-    return sorted(values)[math.ceil(len(values) * share / 100) - 1]
 
 
 SCENARIO = Scenario(

@@ -203,6 +203,35 @@ def relayed(a: str, b: str, *, by: int) -> Condition:
     return _Relayed(a, b, by)
 
 
+@dataclass(frozen=True, slots=True)
+class _WayIs(Condition):
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the way is {' '.join(self.nodes)}"
+
+    async def missing(self, scene: Scene) -> list[str]:
+        way = await scene.way(self.nodes[0], self.nodes[-1])
+        return [] if way == self.nodes else [f"it is {' '.join(way) or 'not whole'}"]
+
+
+def way_is(*nodes: str) -> Condition:
+    """What the first node sends to the last goes over exactly those between them."""
+    return _WayIs(nodes)
+
+
+class _RevocationPublished(Condition):
+    def __str__(self) -> str:
+        return "a revocation is published"
+
+    async def missing(self, scene: Scene) -> list[str]:
+        return [] if await scene.mesh.published_revocations() else ["the registry's list is empty"]
+
+
+revocation_published: Condition = _RevocationPublished()
+"""The registry serves a revocation list that names somebody."""
+
+
 def in_few_words(missing: list[str]) -> str:
     """What is missing, for a message: not hundreds of pairs."""
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

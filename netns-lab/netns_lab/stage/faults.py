@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterable
 from ipaddress import IPv6Address
@@ -105,6 +106,11 @@ class Faults:
         """Start the daemon of a node that has joined."""
         self.mesh.start(node)
         self.story.event(f"{node}: re6stnet started")
+
+    def forget(self, node: str) -> None:
+        """Remove all that a stopped node remembers, but not its certificate."""
+        shutil.rmtree(self.mesh.machine(node).directory / "state", ignore_errors=True)
+        self.story.event(f"{node}: forgets its peers")
 
     async def kill_babeld(self, node: str) -> int:
         """``kill -9`` of a node's babeld; returns the pid that it had."""

@@ -110,6 +110,12 @@ class PacketLog:
                 return self._sent_s[i] + self._rtt_ms[i] / 1000
         return None
 
+    @property
+    def last_answered_s(self) -> float | None:
+        """When the newest packet that was answered was sent."""
+        answered = (i for i in reversed(range(len(self._sent_s))) if self._rtt_ms[i] != _NEVER)
+        return next((self._sent_s[i] for i in answered), None)
+
     def median_ms(self, since_s: float = 0.0, until_s: float = float("inf")) -> float | None:
         """Median round trip; None when nothing was answered."""
         times = [self._rtt_ms[i] for i in self._between(since_s, until_s) if self._rtt_ms[i] != _NEVER]

@@ -103,16 +103,17 @@ class Stage(Faults):
 
     # --- the mesh ---------------------------------------------------------------------------------------
 
-    async def form(self, *, without: Collection[str] = ()) -> None:
-        """Create the network, let the nodes join it and start their daemons."""
+    async def form(self, *, without: Collection[str] = (), start: bool = True) -> None:
+        """Create the network, let the nodes join it and start their daemons, if that is wanted."""
         with self.step("the network is created and its registry started"):
             await self.mesh.start_registry()
         nodes = [node for node in self.nodes if node not in without]
         with self.step(f"{len(nodes)} nodes join with a token each"):
             await self.together(self.join(node) for node in nodes)
-        for node in nodes:
-            self.mesh.start(node)
-        self.event("all daemons started")
+        if start:
+            for node in nodes:
+                self.mesh.start(node)
+            self.event("all daemons started")
 
     async def join(self, node: str) -> None:
         """Let a node enrol; its daemon is not started."""
@@ -168,6 +169,15 @@ class Stage(Faults):
         self.flows.append(flow)
         self._start(self._track(flow))
         return flow
+
+    async def first_answer(self, flow: Flow, since_s: float, *, within_s: float) -> float | None:
+        """Seconds from then to the first answer to a packet sent later; None: there was none in that time."""
+        end_s = self.now() + within_s
+        while (answered_s := flow.packets.first_answer_s(since_s)) is None:
+            if self.now() >= end_s:
+                return None
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return answered_s - since_s
 
     async def settled(self) -> None:
         """Wait until every packet sent so far can be judged."""

@@ -17,7 +17,7 @@ def test_a_scenario_tells_what_it_is_before_it_is_played(name: str) -> None:
     module = importlib.import_module(f"netns_lab.scenarios.{name}")
     assert module.SCENARIO is SCENARIOS[name]
     text = module.__doc__ or ""
-    assert re.match(r".+[.]\n\n    \S", text), "a sentence, then a drawing"
+    assert re.match(r".+[.]\n\n {4,}\S", text), "a sentence, then a drawing"
     assert "\nExpected: " in text
     assert re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", name)
 

@@ -1,0 +1,40 @@
+"""Some scenarios, as a user runs them; `netns-lab run all` plays the rest too.
+
+Chosen because they are short and replace tests of single nodes: what they expect is written in their modules.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netns_lab.namespace import NETNS_DIR
+from netns_lab.programs import own_environment
+from netns_lab.scenarios import SCENARIOS
+
+COMMAND = [sys.executable, "-c", "import sys; from netns_lab.cli import main; sys.exit(main())"]
+QUICK = ("babeld_killed", "mac_rotation", "registry_away", "revoked")
+
+
+@pytest.mark.root
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", QUICK)
+def test_a_scenario_ends_as_expected_and_leaves_only_its_report(name: str, tmp_path: Path) -> None:
+    before = set(NETNS_DIR.glob("nl-*"))
+    with subprocess.Popen(
+        [*COMMAND, "run", name, "--json", "--report", str(tmp_path / "report")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=own_environment(),
+    ) as process:
+        output, told = process.communicate()
+    report = json.loads(output)
+    assert report["outcome"] == "as expected", told
+    assert report["verdict"] == SCENARIOS[name].expected, told
+    assert process.returncode == (0 if report["verdict"] == "pass" else 1)
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.json", "timeline.svg"]
+    assert "files and logs of the lab" not in told
+    assert set(NETNS_DIR.glob("nl-*")) <= before
