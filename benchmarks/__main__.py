@@ -72,8 +72,8 @@ def perform(name: str, results: Path, options: list[str], run: Callable[[list[st
     """Run one script as a process of its own; when it ends without a result, leave one that says so."""
     path = results / f"{name}.json"
     before = path.stat().st_mtime_ns if path.exists() else None
-    words = ["-m", f"benchmarks.{name}", *options, "--results", str(results)]
-    status = run([sys.executable, *words])
+    words = ["-m", f"benchmarks.{name}", *options]
+    status = run([sys.executable, *words, "--results", str(results)])
     if status == 130:
         raise KeyboardInterrupt
     if name != "scenarios" and (not path.exists() or path.stat().st_mtime_ns == before):

@@ -30,6 +30,7 @@ from babel_ctl.messages import BestRoutes, Kind
 from babel_ctl.testing import route_lines
 from benchmarks.interval import median_interval
 from benchmarks.result import Figure, Measured, figure, run
+from re6st_core.errors import RouterError
 
 NEIGHBOURS = 5
 RATIO = 10  # the C reader is to be so much faster
@@ -66,7 +67,7 @@ def reference(path: Path, routes: int) -> float:
         while connection.phase is not Phase.SYNCED:
             data = sock.recv(1 << 16)
             if not data:
-                raise SystemExit("the fake babeld cut the plain-Python reader off: the machine is too busy")
+                raise RouterError("the fake babeld cut the plain-Python reader off: the machine is too busy")
             if to_send := connection.feed_untrusted(data):
                 sock.sendall(to_send)
     live = connection.tables.live[Kind.BEST]

@@ -134,15 +134,19 @@ def table(figures: Sequence[Figure]) -> str:
     """A row per thing measured and a column per figure; or a line per figure."""
     rows = list(dict.fromkeys(each.of for each in figures))
     fullest_first = sorted(figures, key=lambda each: -sum(other.of == each.of for other in figures))
-    columns = list(dict.fromkeys((each.name, each.unit) for each in fullest_first))
+    columns = list(dict.fromkeys(each.name for each in fullest_first))
     if len(rows) > 1 and len(columns) <= _WIDE:
-        at = {(each.of, each.name, each.unit): each for each in figures}
-        lines = [
-            f"| | {' | '.join(cell(_heading(*column)) for column in columns)} |",
-            "|---" * (len(columns) + 1) + "|",
-        ]
+        at = {(each.of, each.name): each for each in figures}
+        units = {column: {each.unit for each in figures if each.name == column} for column in columns}
+        headings = [cell(_heading(column, units[column])) for column in columns]
+        lines = [f"| | {' | '.join(headings)} |", "|---" * (len(columns) + 1) + "|"]
         for row in rows:
-            cells = [_value(at[row, *column], "") if (row, *column) in at else "" for column in columns]
+            cells = [
+                _value(at[row, column], "" if len(units[column]) == 1 else at[row, column].unit)
+                if (row, column) in at
+                else ""
+                for column in columns
+            ]
             lines.append(f"| {cell(row)} | {' | '.join(cells)} |")
     else:
         lines = ["| | measured | bound |", "|---|---|---|"]
@@ -153,8 +157,9 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def _heading(name: str, unit: str) -> str:
-    return f"{name}, {unit}" if unit else name
+def _heading(name: str, units: set[str]) -> str:
+    """The unit stands there when the whole column has the same."""
+    return ", ".join(filter(None, [name, *(units if len(units) == 1 else ())]))
 
 
 def _value(figure: Figure, unit: str, *, bound: bool = True) -> str:

@@ -6,6 +6,7 @@ the median, the 95th percentile and the most.
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 from benchmarks.lab_command import Report, report_of
 from benchmarks.result import Figure, Measured, figure, run
@@ -18,26 +19,26 @@ def figures_of(report: Report) -> list[Figure]:
     speed = report["simulated_minutes_per_s"]
     per_thousand = round(1000 / speed, 1) if speed else None
     figures = [
-        figure("1000 simulated minutes take", per_thousand, "s"),
-        figure("simulated in this run", report["simulated_minutes"], "minutes"),
+        figure("value", per_thousand, "s", of="1000 simulated minutes take"),
+        figure("value", report["simulated_minutes"], "minutes", of="simulated in this run"),
     ]
     for name, story in report["stories"].items():
-        runs = f"runs that failed, of {story['runs']}"
-        figures.append(figure(runs, story["failed"], "", of=name, at_most=0))
+        figures.append(
+            figure("most", story["failed"], "", of=f"{name}: runs that failed of {story['runs']}", at_most=0)
+        )
         for what, spread in story["figures"].items():
-            missed = spread["missed"] if spread["bound"] else None
-            figures += [
-                Figure(
-                    f"{what}, {rank}",
-                    spread.get(key),
-                    spread["unit"],
-                    of=name,
-                    bound=spread["bound"] if key == "most" else None,
-                    met=not missed if key == "most" and missed is not None else None,
-                )
-                for key, rank in (("median", "median"), ("p95", "95th percentile"), ("most", "most"))
-            ]
+            figures += list(_spread(f"{name}: {what}", spread))
     return figures
+
+
+def _spread(of: str, spread: Report) -> Iterator[Figure]:
+    """A figure over all runs; its bound stands beside the worst one, and is missed when any run missed it."""
+    bound = spread["bound"]
+    worst = "least" if bound and bound.startswith(">") else "most"
+    for key in ("least", "median", "p95", "most"):
+        bounded = bound is not None and key == worst
+        met = not spread["missed"] if bounded else None
+        yield Figure(key, spread.get(key), spread["unit"], of=of, bound=bound if bounded else None, met=met)
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -55,5 +56,5 @@ def measure(options: argparse.Namespace) -> Measured:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="of each story (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=10, help="of each story (default %(default)s)")
     sys.exit(run("model", "What do node engines do over many random seeds?", parser, measure))

@@ -184,7 +184,7 @@ def run(
             signal.signal(number, _leave)
     common_options(parser)
     options = parser.parse_args(list(argv))
-    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *argv])
+    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *_that_matter(argv)])
     try:
         result = record(benchmark, question, command, lambda: measure(options), options.results)
     except KeyboardInterrupt:
@@ -192,6 +192,17 @@ def run(
         return 130
     print(json.dumps(dataclasses.asdict(result)) if options.json else as_text(result))
     return 0 if result.met else 1
+
+
+def _that_matter(argv: Sequence[str]) -> list[str]:
+    """Arguments without those that only say where the result goes."""
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == "--results":
+            next(words)
+        elif word != "--json" and not word.startswith("--results="):
+            kept.append(word)
+    return kept
 
 
 def _leave(number: int, frame: object) -> None:

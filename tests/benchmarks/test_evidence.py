@@ -113,3 +113,8 @@ def test_the_page_in_the_tree_holds_every_result_in_the_tree() -> None:
 def test_figures_of_a_busy_machine_are_marked() -> None:
     busy = dataclasses.replace(result("switch", figure("p99", 0.4, "ms", at_most=1)), load=3.5)
     assert "| within its bounds; on a busy machine |" in page({"switch": busy}, [])
+
+
+def test_a_column_of_different_units_has_them_in_its_cells() -> None:
+    lines = table([Figure("most", 3, "s", of="a"), Figure("most", 4, "MB", of="b")]).splitlines()
+    assert lines == ["| | most |", "|---|---|", "| a | 3 s |", "| b | 4 MB |"]
