@@ -6,5 +6,6 @@ setup(
     cffi_modules=[
         "babel_ctl/_native/build_reader.py:ffibuilder",
         "netns-lab/netns_lab/_native/build_switch.py:ffibuilder",
+        "netns-lab/netns_lab/_native/build_paths.py:ffibuilder",
     ]
 )

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from netns_lab.boxes import command as nat
 from netns_lab.cli import housekeeping, run
 from netns_lab.model import command as model
+from netns_lab.simulate import command as simulate
 from netns_lab.topology import command as check
 from re6st_core.errors import ConfigError, Re6stError
 
 # In the order of the help.  A module sets ``command`` on its parser: arguments in, exit status out.
-_GROUPS = (run, check, nat, model, housekeeping)
+_GROUPS = (run, check, nat, model, simulate, housekeeping)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
