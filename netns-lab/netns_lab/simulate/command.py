@@ -126,7 +126,7 @@ def _delays(arguments: argparse.Namespace) -> Delays:
     if arguments.synthetic is not None:
         return synthetic_world(arguments.synthetic, arguments.seed)
     delays = read_delays(arguments.slices or arguments.matrix)
-    if arguments.slices and len(delays.slices) < 2:
+    if arguments.slices and len(delays.matrices) < 2:
         raise ConfigError(f"{arguments.slices}: a matrix, or a single slice: give it without --slices")
     hosts = arguments.hosts
     if hosts is None or hosts == delays.nodes:

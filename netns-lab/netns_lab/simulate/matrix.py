@@ -111,21 +111,23 @@ def _matrix(path: Path, lines: list[tuple[int, Cells]], mistakes: Mistakes) -> D
     matrix = array("i", (_us((row[b] + rows[b][a]) / 2) for a, row in enumerate(rows) for b in range(hosts)))
     for host in range(hosts):
         matrix[host * hosts + host] = 0
-    return Delays(path.name, hosts, (matrix,), notes)
+    return Delays(path.name, hosts, (matrix,), notes=notes)
 
 
 def _without_names(lines: list[tuple[int, Cells]]) -> tuple[list[tuple[int, Cells]], int]:
     """Skip a line of names; also say how many columns of names there are.
 
-    Names may be numbers, if they ascend: then the corner must not be one.
+    Names may be ascending numbers.  Then the corner tells: no number, nor empty as all of the diagonal.
     """
     corner, *rest = (cell.strip() for cell in lines[0][1])
     words = not any(map(_is_number, rest))
     numbers = all(cell.isascii() and cell.isdigit() and len(cell) < 9 for cell in rest)
     ascending = numbers and all(int(a) < int(b) for a, b in pairwise(rest))
-    if len(lines) == len(rest) + 1 and not _is_number(corner) and (words or ascending):
-        return lines[1:], 1
-    if len(lines) == len(rest) + 2 and not _is_number(corner) and words:
+    corner_differs = corner != "".join(cells[1].strip() for _, cells in lines[1:2] if len(cells) > 1)
+    if len(lines) == len(rest) + 1 and not _is_number(corner):
+        if words or (ascending and corner_differs):
+            return lines[1:], 1
+    elif len(lines) == len(rest) + 2 and not _is_number(corner) and words:
         return lines[1:], 0
     return lines, 0
 
@@ -156,7 +158,7 @@ def _slices(path: Path, lines: list[tuple[int, Cells]], mistakes: Mistakes) -> D
     for (i, j), values in pairs.items():
         for matrix, value in zip(matrices, values, strict=True):
             matrix[i * hosts + j] = matrix[j * hosts + i] = _us(value)
-    return Delays(path.name, hosts, tuple(matrices), (f"{times} time slices, the next one each round",))
+    return Delays(path.name, hosts, tuple(matrices), notes=(f"{times} time slices, the next one each round",))
 
 
 def _pair(cells: Sequence[str], mistakes: Mistakes, number: int) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 The work is done in C (``_native/paths.c``); ``paths_model.py`` is the same in plain Python.
 """
 
+import math
 from array import array
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,5 +89,5 @@ def quantile(values: "array[float]", share: float) -> float:
     """The value below which this share of the values lies (nearest rank); reorders them.  NaN if none."""
     if not values:
         return float("nan")
-    rank = max(0, min(len(values) - 1, round(share * len(values) + 0.5) - 1))
+    rank = max(0, math.ceil(share * len(values)) - 1)
     return float(lib.paths_quantile(ffi.from_buffer("double[]", values), len(values), rank))

@@ -87,7 +87,7 @@ def _panel(rounds: Figures, heading: str, series: Sequence[tuple[str, str, str]]
 
 def _scale(low: float, high: float) -> tuple[float, float, float]:
     """Round limits around some values, and a round step that divides them in four to ten."""
-    span = high - low or abs(high) or 1.0
+    span = high - low if high - low > 1e-9 * max(1.0, high) else max(1.0, high)
     magnitude = 10.0 ** math.floor(math.log10(span / 4))
     step = next(magnitude * f for f in (1, 2, 5, 10) if span / (magnitude * f) <= 8)
     start = math.floor(low / step) * step

@@ -39,7 +39,7 @@ def synthetic_world(nodes: int, seed: int) -> Delays:
     detours = array("d", (DETOUR * (1 + more) for more in excess))
     radian_us = 2 * EARTH_KM / LIGHT_IN_FIBRE_KM_S * 1e6
     source = Places(places, access, radian_us, detours, rng.getrandbits(64))
-    return Delays(f"synthetic world, {nodes} nodes", nodes, (source,))
+    return Delays("synthetic world", nodes, places=source)
 
 
 def _place(latitude: float, longitude: float, rng: random.Random) -> tuple[float, float, float]:
