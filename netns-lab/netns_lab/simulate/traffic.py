@@ -31,7 +31,7 @@ _PACKETS = 8
 OFFER, ANSWER, REFUSAL, CLOSE = 1260, 1270, 1270, 1040
 """Signed envelopes, with the sender's certificate."""
 ENDPOINTS, BOOTSTRAP = 59, 59
-STUN_REQUEST, STUN_ANSWER = 52, 52
+STUN_REQUEST, STUN_ANSWER = 52, 40
 WIREGUARD_ASKED, WIREGUARD_ANSWERED = 148 + 32 + 2 * UDP_IPV4, 92 + UDP_IPV4
 """Handshake initiation and first keepalive; response."""
 

@@ -17,8 +17,8 @@ def chain(accept: int = 9) -> tuple[Overlay, Senses]:
     overlay = Overlay(4)
     overlay.open(0, 1)
     overlay.open(1, 2)
-    room = lambda node: overlay.accepted(node) < accept  # noqa: E731 - short
-    return overlay, Senses(overlay, may_accept=room, rng=random.Random(1))
+    senses = Senses(overlay, may_accept=lambda node: overlay.accepted(node) < accept, rng=random.Random(1))
+    return overlay, senses
 
 
 def see(overlay: Overlay, senses: Senses) -> None:
