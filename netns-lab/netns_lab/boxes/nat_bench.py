@@ -20,7 +20,7 @@ from typing import Self
 from netns_lab import cleanup
 from netns_lab.boxes.behaviour import BLOCKED_UDP, BOXES
 from netns_lab.boxes.nat import install_nat
-from netns_lab.namespace import Machine
+from netns_lab.namespace import Machine, create_machines
 
 _INTERNET = IPv4Network("203.0.113.0/24")
 _SERVER = (_INTERNET[1], _INTERNET[2])
@@ -105,6 +105,7 @@ class Bench:
         self.boxes: list[list[Machine]] = []
         """Of each place, from the Internet inwards."""
         self.server_addresses = _SERVER
+        self._machines: dict[str, Machine] = {}
 
     def __enter__(self) -> Self:
         cleanup.clean_dead()
@@ -128,23 +129,28 @@ class Bench:
         """The public address of a place."""
         return _INTERNET[_FIRST_PLACE + place]
 
-    def _machine(self, name: str) -> Machine:
+    def _create(self) -> None:
         assert self.record.directory is not None
-        machine = Machine(self.record.namespace(name), self.record.directory / name)
-        machine.create()
-        return machine
+        names = ["internet", "server"]
+        for number, place in enumerate(self.places):
+            names += [f"p{number}b{depth}" for depth in range(len(_boxes(place)))]
+            names += [f"p{number}h{i}" for i in range(place.hosts)]
+        for name in names:
+            self._machines[name] = Machine(self.record.namespace(name), self.record.directory / name)
+        create_machines(self._machines.values())
 
     def _build(self) -> None:
-        internet = _Lan(self._machine("internet"), "internet", _INTERNET, None)
+        self._create()
+        internet = _Lan(self._machines["internet"], "internet", _INTERNET, None)
         internet.build()
-        self.server = self._machine("server")
+        self.server = self._machines["server"]
         internet.plug("server", self.server, "net0", _SERVER[0])
         self.server.ip([f"addr add {_SERVER[1]}/{_INTERNET.prefixlen} dev net0"])
         no_udp = ""
         for number, place in enumerate(self.places):
             lan = internet
             boxes = []
-            for depth, kind in enumerate(reversed(BOXES.get(place.kind or "", ()))):
+            for depth, kind in enumerate(_boxes(place)):
                 lan, box = self._build_nat(number, depth, kind, lan)
                 boxes.append(box)
             self.boxes.append(boxes)
@@ -154,15 +160,15 @@ class Bench:
                 no_udp += _NO_UDP.format(side="oifname", port=f"p{number}")
         if no_udp:
             chain = "table bridge internet { chain forward { type filter hook forward priority filter; }; }\n"
-            internet.machine.run(["nft", "-f", "-"], text=chain + no_udp)
+            internet.machine.nft(chain + no_udp)
 
     def _build_nat(self, number: int, depth: int, kind: str, upstream: _Lan) -> tuple[_Lan, Machine]:
         """A box, its outside plugged into the LAN of the one before; ``depth`` 0 is next to the Internet."""
         place = self.places[number]
-        box = self._machine(f"p{number}b{depth}")
+        box = self._machines[f"p{number}b{depth}"]
         outside = self.outside(number) if depth == 0 else upstream.network[2]
         upstream.plug(f"p{number}", box, "inet", outside)
-        network = _HOMES if depth == len(BOXES[place.kind or ""]) - 1 else _CARRIERS
+        network = _HOMES if depth == len(_boxes(place)) - 1 else _CARRIERS
         lan = _Lan(box, "lan", network, network[1])
         lan.build()
         box.sysctl({"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.inet.rp_filter": 0})
@@ -177,7 +183,12 @@ class Bench:
         return lan, box
 
     def _build_host(self, number: int, i: int, lan: _Lan) -> Host:
-        machine = self._machine(f"p{number}h{i}")
+        machine = self._machines[f"p{number}h{i}"]
         address = self.outside(number) if lan.gateway is None else lan.network[_FIRST_PLACE + i]
         lan.plug(f"p{number}" if lan.gateway is None else f"h{i}", machine, "net0", address)
         return Host(machine, address, public=lan.gateway is None)
+
+
+def _boxes(place: Place) -> tuple[str, ...]:
+    """Kinds of its boxes, from the Internet inwards."""
+    return BOXES.get(place.kind or "", ())[::-1]

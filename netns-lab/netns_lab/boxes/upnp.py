@@ -80,7 +80,7 @@ def start_upnp(box: Machine, *, inside: str, outside: str, tells: IPv4Address | 
     ``tells``: the outside address that clients are told, or None: what it finds on the interface itself, with
     which it refuses to map anything if that is a carrier's.  Raises RouterError when it does not start.
     """
-    box.run(["nft", "-f", "-"], text=_CHAINS)
+    box.nft(_CHAINS)
     text = _CONFIGURATION.format(
         inside=inside,
         outside=outside,

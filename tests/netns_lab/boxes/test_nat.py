@@ -105,6 +105,34 @@ def test_icmp_errors_come_back_in(bench: Bench, kind: str) -> None:
             client.recv(100)
 
 
+@pytest.mark.parametrize("kind", BOXES)
+def test_fragments_and_tcp_pass(bench: Bench, kind: str) -> None:
+    number = list(PLACES).index((kind, False))
+    host, server = bench.hosts[number][0], str(bench.server_addresses[0])
+    with (
+        bench.server.socket(socket.AF_INET, socket.SOCK_DGRAM) as far,
+        host.machine.socket(socket.AF_INET, socket.SOCK_DGRAM) as near,
+    ):
+        for each in (far, near):
+            each.settimeout(5)
+        far.bind((server, 7000))
+        near.sendto(b"q" * 4000, (server, 7000))
+        question, source = far.recvfrom(5000)
+        far.sendto(b"a" * 5000, source)
+        assert (question, near.recv(6000)) == (b"q" * 4000, b"a" * 5000)
+    with (
+        bench.server.socket(socket.AF_INET, socket.SOCK_STREAM) as far,
+        host.machine.socket(socket.AF_INET, socket.SOCK_STREAM) as near,
+    ):
+        far.bind((server, 0))
+        far.listen()
+        near.settimeout(5)
+        near.connect(far.getsockname())
+        accepted, source = far.accept()
+        accepted.close()
+        assert source[0] == str(bench.outside(number))
+
+
 def test_mappings_live_for_five_minutes_and_those_of_linux_as_it_likes(bench: Bench) -> None:
     def lives_s(kind: str) -> list[str]:
         box = bench.boxes[list(PLACES).index((kind, False))][0]
@@ -184,7 +212,7 @@ def test_a_drawn_port_that_is_anothers_is_not_shared() -> None:
         for start in range(0, len(others), 8192):
             elements = ",\n".join(f"{port} : 192.168.0.99 . {port}" for port in others[start : start + 8192])
             rule = f"add element ip nat_box owner {{ {elements} }}"
-            bench.boxes[0][0].run(["nft", "-f", "-"], text=rule)
+            bench.boxes[0][0].nft(rule)
         with pytest.raises(RouterError, match="does not answer"):
             prober.ask(prober.open(two.machine, two.address))
         assert prober.ask(client, OTHER_BOTH) == mapped

@@ -39,7 +39,7 @@ def test_where_udp_is_blocked_the_error_says_who_did_not_answer(bench: Bench, pr
 
 
 def test_a_box_that_lets_early_packets_make_state_is_found_out(bench: Bench, prober: Prober) -> None:
-    bench.boxes[LINUX][0].run(["nft", "flush chain ip nat_box input; add rule ip nat_box input accept"])
+    bench.boxes[LINUX][0].nft("flush chain ip nat_box input; add rule ip nat_box input accept")
     assert not measure(prober, *bench.hosts[LINUX]).early_peer_harmless
 
 
@@ -49,7 +49,7 @@ def test_an_address_dependent_mapping_is_told_from_the_others(bench: Bench, prob
         f"add rule ip nat_box out ip daddr {address} meta l4proto udp masquerade to :{port};"
         for address, port in zip(bench.server_addresses, ("7000-7099", "7100-7199"), strict=True)
     )
-    bench.boxes[LINUX][0].run(["nft", rules])
+    bench.boxes[LINUX][0].nft(rules)
     seen = measure(prober, *bench.hosts[LINUX]).behaviour
     assert seen == Behaviour(Depends.ADDRESS, Depends.ADDRESS_AND_PORT, preserves_port=False)
 

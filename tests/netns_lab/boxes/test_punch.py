@@ -43,7 +43,7 @@ def test_a_path_in_one_direction_is_none(bench: Bench, direction: str) -> None:
     rule = f"add rule ip one_way input ip {direction} {bench.outside(PUBLIC)} udp dport 20000 drop"
     table = "table ip one_way { chain input { type filter hook input priority filter; }; }\n"
     deaf = bench.hosts[OTHER_PUBLIC if direction == "saddr" else PUBLIC][0]
-    deaf.machine.run(["nft", "-f", "-"], text=table + rule)
+    deaf.machine.nft(table + rule)
     assert tried(bench, (PUBLIC, OTHER_PUBLIC)) == [False]
 
 
