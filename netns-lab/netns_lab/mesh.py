@@ -51,7 +51,7 @@ class Tunnel:
 class Mesh:
     """Use as a context manager around everything that runs: it watches the daemons."""
 
-    def __init__(self, lab: Lab, *, registry: str, client_count: int, port: int = 1194) -> None:
+    def __init__(self, lab: Lab, *, registry: str, client_count: int = 3, port: int = 1194) -> None:
         """``registry`` names the machine that hosts it; all others are nodes."""
         self._lab = lab
         self._registry = registry

@@ -1,8 +1,9 @@
 """A machine of the lab: a network namespace, and an environment that every command run in it shares.
 
-Each command gets a mount namespace in which the machine's own directory lies on ``/run/wireguard``, where
-wireguard-go keeps its control sockets: two machines may then both have a ``wg0``.  The directory, not the
-mount namespace, is what the commands share, so no process has to be kept alive to hold it.
+Each command gets a mount namespace in which directories of the machine lie on ``/run/wireguard``, where
+wireguard-go keeps its control sockets (two machines may then both have a ``wg0``), and on ``/run/re6stnet``,
+where ``re6st`` looks for the node.  The directories, not the mount namespace, are what the commands share, so
+no process has to be kept alive to hold it.
 """
 
 import asyncio
@@ -20,10 +21,13 @@ from netns_lab._native._switch import lib
 from re6st_core.errors import ConfigError, RouterError
 
 NETNS_DIR = Path("/run/netns")
-_WIREGUARD_DIR = Path("/run/wireguard")
+# In the machine's directory -> where its commands see it.
+_OWN_PLACES = {"wireguard": Path("/run/wireguard"), "run": Path("/run/re6stnet")}
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")  # as `ip -batch` says it
 # `ip netns exec` has made the mounts private to the command before this runs.
-_ENTER = f'mount --bind "$0" {_WIREGUARD_DIR} && exec "$@"'
+_ENTER = " && ".join(
+    [*(f'mount --bind "$0/{own}" {place}' for own, place in _OWN_PLACES.items()), 'exec "$@"']
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,7 @@ class Machine:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The argument list that runs ``argv`` on this machine, as the very process that executes it."""
-        wireguard = str(self.directory / "wireguard")
-        return ["ip", "netns", "exec", self.namespace, "sh", "-c", _ENTER, wireguard, *argv]
+        return ["ip", "netns", "exec", self.namespace, "sh", "-c", _ENTER, str(self.directory), *argv]
 
     def run(self, argv: Sequence[str], *, text: str = "", timeout_s: float = 30) -> str:
         """Run a command to its end; returns its output, RouterError if it fails."""
@@ -146,8 +149,9 @@ def create_machines(machines: Iterable[Machine]) -> None:
     lines = ""
     for machine in machines:
         try:
-            (machine.directory / "wireguard").mkdir(parents=True)
-            _WIREGUARD_DIR.mkdir(mode=0o755, exist_ok=True)  # shared by all labs, so it stays, empty
+            for own, place in _OWN_PLACES.items():
+                (machine.directory / own).mkdir(parents=True)
+                place.mkdir(mode=0o755, exist_ok=True)  # shared by all labs, so it stays, empty
         except OSError as exc:
             raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
         lines += f"netns add {machine.namespace}\n"

@@ -1,4 +1,4 @@
-"""Machines: each has its own /run/wireguard, shared by all of its commands and seen by nobody else."""
+"""Machines: each has places of its own, shared by all of its commands and seen by nobody else."""
 
 import asyncio
 import sys

@@ -5,25 +5,45 @@ privileges, programs); 130 after Ctrl-C.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
+from netns_lab import rootless
 from netns_lab.boxes import command as nat
-from netns_lab.cli import housekeeping, run
+from netns_lab.cli import completion, housekeeping, inside, ping, report, run, status, steer, up
 from netns_lab.model import command as model
 from netns_lab.simulate import command as simulate
 from netns_lab.topology import command as check
 from re6st_core.errors import ConfigError, Re6stError
 
-# In the order of the help.  A module sets ``command`` on its parser: arguments in, exit status out.
-_GROUPS = (run, check, nat, model, simulate, housekeeping)
+# In the order of the help.  A module sets ``command`` on its parser: arguments in, exit status out; and
+# ``unprivileged`` if it needs no namespaces, so neither root nor a sandbox.
+_GROUPS = (
+    up,
+    status,
+    inside,
+    ping,
+    steer,
+    run,
+    report,
+    check,
+    nat,
+    model,
+    simulate,
+    housekeeping,
+    completion,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (default: the process's arguments); returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
+        if os.geteuid() != 0 and not arguments.unprivileged:
+            rootless.enter(argv)
         return command(arguments)
     except ConfigError as exc:
         for problem in exc.problems:
@@ -38,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="netns-lab", description="An Internet in network namespaces.")
+    parser.set_defaults(unprivileged=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in _GROUPS:
         group.add_parser(commands)

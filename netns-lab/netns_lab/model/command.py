@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
     model.add_argument(
         "--trace", action="store_true", help="with --seed: all that engines hear and do, on standard error"
     )
-    model.set_defaults(command=run)
+    model.set_defaults(command=run, unprivileged=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netns_lab.control.labs import socket_path
+from netns_lab.control.server import ControlServer
+from netns_lab.control.steering import Steering
 from netns_lab.lab import Lab
 from netns_lab.scenarios.scenario import Outcome, Scenario
 from netns_lab.stage.report import ReportFolder, timeline_of
@@ -54,12 +57,14 @@ async def perform(
             lab.__enter__()
         try:
             stage = Stage(lab, story, client_count=scenario.client_count)
-            with stage:
-                await _tell(scenario, stage)
-                told = True
-                if stay:
-                    story.event("everything stays up until Ctrl-C")
-                    await asyncio.Event().wait()
+            steering = Steering(lab, stage.mesh)
+            async with ControlServer(socket_path(lab.record), steering.handle):
+                with stage:
+                    await _tell(scenario, stage)
+                    told = True
+                    if stay:
+                        story.event("everything stays up until Ctrl-C")
+                        await asyncio.Event().wait()
         except Exception:  # a mistake of ours: its traces are wanted
             lab.keep_files = True
             raise

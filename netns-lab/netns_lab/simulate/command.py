@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each round")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw an SVG")
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, unprivileged=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from netns_lab import rootless
 from netns_lab.stage.flow import Flow
 from netns_lab.stage.timeline import timeline
 from re6st_core.errors import ConfigError
@@ -21,12 +22,17 @@ _KEPT = 10
 
 
 def default_folder(scenario: str, *, now: datetime) -> Path:
-    """Where a report goes unless told otherwise: /var/lib for root, else the user's state directory."""
-    if os.geteuid() == 0:
+    """Where a report goes unless told otherwise."""
+    return reports_folder() / scenario / f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def reports_folder() -> Path:
+    """Where the reports of all scenarios are: below /var/lib for root, else in the user's state directory."""
+    if os.geteuid() == 0 and not rootless.in_sandbox():
         base = Path("/var/lib")
     else:
         base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    return base / "netns-lab" / "reports" / scenario / f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return base / "netns-lab" / "reports"
 
 
 def timeline_of(flows: Sequence[Flow]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def add_parser(commands: Commands) -> None:
     check = commands.add_parser("check", help="explain a topology file, or the mistakes in it")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true", help="print one JSON object")
-    check.set_defaults(command=_check)
+    check.set_defaults(command=_check, unprivileged=True)
 
 
 def _check(arguments: argparse.Namespace) -> int:

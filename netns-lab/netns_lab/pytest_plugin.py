@@ -1,0 +1,87 @@
+"""Fixtures for tests that need an Internet of their own: a plug-in of pytest.
+
+::
+
+    @pytest.mark.topology("two_sites.toml")          # beside the test module, or one that comes with the lab
+    async def test_it(mesh):                         # registry and nodes run; all is removed afterwards
+        await mesh.machine("a").call(["ping", "-c", "1", str(mesh.addresses["b"])], log=mesh.log("a"))
+
+``topology``  the topology of the marker (or of a fixture of this name that the test's project defines)
+``lab``       its machines and their Internet, built
+``mesh``      the lab with a registry and nodes that have joined and run (an async fixture: pytest-asyncio)
+
+Without the privileges or programs a lab needs the test is skipped, and says so.  Files and logs of a lab stay
+when its test failed; the report of the failure names their directory.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from netns_lab import programs
+from netns_lab.lab import Lab
+from netns_lab.mesh import Mesh
+from netns_lab.topology import TOPOLOGIES, Topology, load_topology
+from re6st_core.errors import ConfigError
+
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "topology(file): the topology of the lab that the test gets")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember for the fixtures' end whether the test failed."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # what a wrapper yields is the hook's result
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report  # type: ignore[return-value]  # and what it returns replaces it
+
+
+@pytest.fixture
+def topology(request: pytest.FixtureRequest) -> Topology:
+    """The topology that the test's marker names."""
+    marker = request.node.get_closest_marker("topology")
+    if marker is None or len(marker.args) != 1:
+        raise pytest.UsageError(f"{request.node.nodeid}: needs @pytest.mark.topology(FILE)")
+    file = request.path.parent / marker.args[0]
+    return load_topology(file if file.exists() else TOPOLOGIES / Path(marker.args[0]).name)
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
+    """The machines of the topology, and their Internet."""
+    yield from _lab(request, topology, programs.LAB_PACKAGES)
+
+
+@pytest_asyncio.fixture
+async def mesh(request: pytest.FixtureRequest, lab: Lab) -> AsyncIterator[Mesh]:
+    """A registry and nodes that have joined; their daemons run."""
+    _require(programs.MESH_PACKAGES)
+    registry = lab.topology.registry
+    if registry is None:
+        raise pytest.UsageError(f"{request.node.nodeid}: no node of {lab.topology.name} hosts the registry")
+    with Mesh(lab, registry=registry) as mesh:
+        await mesh.unless_one_dies(mesh.form(lambda _: None))
+        yield mesh
+
+
+def _lab(request: pytest.FixtureRequest, topology: Topology, packages: dict[str, str]) -> Iterator[Lab]:
+    _require(packages)
+    lab = Lab(topology, label=request.node.name)
+    with lab:
+        yield lab
+        if request.node.stash.get(_FAILED, False):
+            lab.keep_files = True
+            request.node.add_report_section("teardown", "lab", f"files and logs of the lab: {lab.directory}")
+
+
+def _require(packages: dict[str, str]) -> None:
+    try:
+        programs.require(packages)
+    except ConfigError as exc:
+        pytest.skip("; ".join(exc.problems))
