@@ -156,6 +156,24 @@ def test_a_mapping_without_packets_ends_in_time() -> None:
             assert least_s < 2 <= less_than_s
 
 
+def test_flows_leave_from_a_new_outside_address() -> None:
+    with (
+        Bench([Place(kind) for kind in BOXES]) as bench,
+        Prober(bench.server, bench.server_addresses) as prober,
+    ):
+        for number, kind in enumerate(BOXES):
+            host, box = bench.hosts[number][0], bench.boxes[number][0]
+            client = prober.open(host.machine, host.address)
+            before = prober.ask(client)
+            assert before.ip == bench.outside(number)
+            new = f"203.0.113.{200 + number}"
+            box.ip(["addr flush dev inet", f"addr add {new}/24 dev inet", "route add default dev inet"])
+            after = prober.ask(client)
+            assert str(after.ip) == new
+            # What conntrack alone chose is chosen anew.
+            assert after.port == before.port or kind in ("symmetric", "masquerade")
+
+
 @pytest.mark.parametrize("kind", ["full_cone", "address_restricted", "port_restricted"])
 def test_a_port_is_one_hosts_until_its_mapping_ends_and_then_anothers(kind: str) -> None:
     with (
