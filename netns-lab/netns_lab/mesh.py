@@ -86,6 +86,7 @@ class Mesh:
             self._death.exception()  # seen: asyncio need not complain that nobody looked
         for daemon in self._daemons.values():  # what they started is the lab's to end
             daemon.kill()
+        for daemon in self._daemons.values():
             daemon.wait()
 
     @property
