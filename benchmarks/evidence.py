@@ -18,10 +18,12 @@ PAGE = ROOT / "docs" / "evidence.md"
 SCENARIO = "scenario."
 """Results of scenarios, one each, are called so with the scenario's name behind it."""
 _BUSY = 1.0  # load before the run from which on its figures are only preliminary
+_NAMED = 3  # missed bounds that are named in the overview
 _WIDE = 8  # columns that still make a readable table
 SCENARIO = "scenario."
 """Results of scenarios, one each, are called so with the scenario's name behind it."""
 _BUSY = 1.0  # load before the run from which on its figures are only preliminary
+_NAMED = 3  # missed bounds that are named in the overview
 _WIDE = 8  # columns that still make a readable table
 
 
@@ -95,12 +97,18 @@ def outcome(result: Result) -> str:
         return "**FAILED**"
     missing = [_name(each) for each in result.figures if each.value is None]
     missed = [_name(each) for each in result.figures if each.met is False and each.value is not None]
-    words = [f"**missed**: {', '.join(missed)}"] if missed else []
-    words += [f"**not measured**: {', '.join(missing)}"] if missing else []
+    words = [f"**missed**: {_few(missed)}"] if missed else []
+    words += [f"**not measured**: {_few(missing)}"] if missing else []
     if not words:
         words = ["within its bounds" if any(each.bound for each in result.figures) else "measured"]
     words += ["on a busy machine"] if result.load > _BUSY else []
     return cell("; ".join(words))
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first ones, and how many more."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(figure: Figure) -> str:

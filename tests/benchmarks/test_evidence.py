@@ -118,3 +118,8 @@ def test_figures_of_a_busy_machine_are_marked() -> None:
 def test_a_column_of_different_units_has_them_in_its_cells() -> None:
     lines = table([Figure("most", 3, "s", of="a"), Figure("most", 4, "MB", of="b")]).splitlines()
     assert lines == ["| | most |", "|---|---|", "| a | 3 s |", "| b | 4 MB |"]
+
+
+def test_the_overview_names_the_first_missed_bounds_and_counts_the_others() -> None:
+    figures = [figure(name, 2, "ms", at_most=1) for name in "abcde"]
+    assert "| **missed**: a, b, c and 2 more |" in page({"switch": result("switch", *figures)}, [])
