@@ -1,6 +1,6 @@
 """What a simulation states becomes a row; what it does not state has no value."""
 
-from benchmarks.simulator import CASES, figures_of
+from benchmarks.simulator import CASES, KNOWN_MEAN_MS, figures_of, known_figures
 
 LAST = {
     "mean_ms": 149.12345,
@@ -14,18 +14,26 @@ LAST = {
 
 
 def test_the_last_round_is_a_row_with_the_time_it_took() -> None:
-    row = {each.name: each for each in figures_of(CASES[0], LAST, 29.96)}
+    row = {each.name: each for each in figures_of(CASES[0], [{}, LAST], 29.96)}
     assert {each.of for each in row.values()} == {CASES[0].title}
     assert (row["mean RTT"].value, row["mean RTT"].unit) == (149.123, "ms")
     assert (row["took"].value, row["took"].met) == (30.0, True)
-    assert figures_of(CASES[0], LAST, 30.2)[-1].met is False
+    assert figures_of(CASES[0], [{}, LAST], 30.2)[-1].met is False
 
 
 def test_a_figure_that_is_not_stated_has_no_value() -> None:
-    row = {each.name: each.value for each in figures_of(CASES[0], {"mean_ms": 149}, 1)}
+    row = {each.name: each.value for each in figures_of(CASES[0], [{"mean_ms": 149}], 1)}
     assert (row["mean RTT"], row["hops"]) == (149, None)
 
 
 def test_both_rules_are_run_on_the_same_matrix_with_the_same_settings() -> None:
-    ours, theirs = ([word for word in case.words if word not in {"ours", "re6st"}] for case in CASES[:2])
+    ours, theirs = (case.words.replace("--rule re6st", "--rule ours") for case in CASES[:2])
     assert ours == theirs
+
+
+def test_the_peer_is_held_to_the_means_it_is_known_for() -> None:
+    rounds = [{"round": refreshes, "mean_ms": mean_ms + 2.9} for refreshes, mean_ms in KNOWN_MEAN_MS.items()]
+    assert all(each.met for each in known_figures(rounds))
+    rounds[0]["mean_ms"] += 0.2
+    assert [each.met for each in known_figures(rounds)] == [False, True, True, True]
+    assert known_figures([])[0].value is None
