@@ -19,12 +19,12 @@ SCENARIO = "scenario."
 """Results of scenarios, one each, are called so with the scenario's name behind it."""
 _BUSY = 1.0  # load before the run from which on its figures are only preliminary
 _NAMED = 3  # missed bounds that are named in the overview
-_WIDE = 8  # columns that still make a readable table
+_WIDE = 9  # columns that still make a readable table
 SCENARIO = "scenario."
 """Results of scenarios, one each, are called so with the scenario's name behind it."""
 _BUSY = 1.0  # load before the run from which on its figures are only preliminary
 _NAMED = 3  # missed bounds that are named in the overview
-_WIDE = 8  # columns that still make a readable table
+_WIDE = 9  # columns that still make a readable table
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,10 +1,11 @@
 """What do tunnels chosen by our rule, and by re6st's, make of an Internet, and how long does simulating take?
 
-Each case is one ``netns-lab simulate``; what a user would see is recorded, after the last round.  That the peer
-is the real one is shown by the means that re6st's rule is known to reach.
+Each case is one ``netns-lab simulate``; what a user would see is recorded, after the last round.  That the
+peer is the real one is shown by the means that re6st's rule is known to reach.
 """
 
 import argparse
+import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -53,25 +54,42 @@ KNOWN_MEAN_MS = {12: 149.0, 24: 142.0, 96: 135.0, 288: 132.0}
 WITHIN_MS = 3.0
 
 
-def simulate(case: Case) -> tuple[list[Report], float]:
-    """The rounds that a simulation states, and how many seconds it took."""
-    began = time.monotonic()
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a simulation states, and what it took."""
+
+    rounds: Sequence[Report]
+    seconds: float
+    cpu_s: float
+
+
+def simulate(case: Case) -> Simulated:
+    """Run one; RouterError when it states nothing."""
+    began, used = time.monotonic(), _children_s()
     report = report_of("simulate", *case.words.split(), "--json", within_s=2 * case.within_s + 60)
-    elapsed_s = time.monotonic() - began
-    rounds: list[Report] = report.get("rounds", [])
-    if not rounds:
+    if not report.get("rounds"):
         raise RouterError(f"{case.title}: the report states no round")
-    return rounds, elapsed_s
+    return Simulated(report["rounds"], time.monotonic() - began, _children_s() - used)
 
 
-def figures_of(case: Case, rounds: Sequence[Report], elapsed_s: float) -> list[Figure]:
+def _children_s() -> float:
+    """Processor time of the processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def figures_of(case: Case, simulated: Simulated) -> list[Figure]:
     """A row of the table: the last round."""
-    last = rounds[-1]
+    last = simulated.rounds[-1]
     row = [
         figure(name, round(last[key], 3) if last.get(key) is not None else None, unit, of=case.title)
         for key, (name, unit) in _COLUMNS.items()
     ]
-    return [*row, figure("took", round(elapsed_s, 1), "s", of=case.title, at_most=case.within_s)]
+    return [
+        *row,
+        figure("took", round(simulated.seconds, 1), "s", of=case.title, at_most=case.within_s),
+        figure("CPU", round(simulated.cpu_s, 1), "s", of=case.title),
+    ]
 
 
 def known_figures(rounds: Sequence[Report]) -> list[Figure]:
@@ -96,10 +114,10 @@ def measure(options: argparse.Namespace) -> Measured:
     cases = [case for case in CASES if case.quick or not options.quick]
     for case in cases:
         print(f"simulator: {case.title}", file=sys.stderr, flush=True)
-        figures += figures_of(case, *simulate(case))
+        figures += figures_of(case, simulate(case))
     if not options.quick:
         print(f"simulator: {KNOWN.title}", file=sys.stderr, flush=True)
-        figures += known_figures(simulate(KNOWN)[0])
+        figures += known_figures(simulate(KNOWN).rounds)
         cases.append(KNOWN)
     return Measured(figures, notes=[f"{case.title}: `netns-lab simulate {case.words}`" for case in cases])
 

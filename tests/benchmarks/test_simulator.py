@@ -1,6 +1,6 @@
 """What a simulation states becomes a row; what it does not state has no value."""
 
-from benchmarks.simulator import CASES, KNOWN_MEAN_MS, figures_of, known_figures
+from benchmarks.simulator import CASES, KNOWN_MEAN_MS, Simulated, figures_of, known_figures
 
 LAST = {
     "mean_ms": 149.12345,
@@ -14,15 +14,17 @@ LAST = {
 
 
 def test_the_last_round_is_a_row_with_the_time_it_took() -> None:
-    row = {each.name: each for each in figures_of(CASES[0], [{}, LAST], 29.96)}
+    row = {each.name: each for each in figures_of(CASES[0], Simulated([{}, LAST], 29.96, 55.04))}
     assert {each.of for each in row.values()} == {CASES[0].title}
     assert (row["mean RTT"].value, row["mean RTT"].unit) == (149.123, "ms")
     assert (row["took"].value, row["took"].met) == (30.0, True)
-    assert figures_of(CASES[0], [{}, LAST], 30.2)[-1].met is False
+    assert row["CPU"].value == 55.0
+    late = {each.name: each for each in figures_of(CASES[0], Simulated([LAST], 30.2, 55))}
+    assert late["took"].met is False
 
 
 def test_a_figure_that_is_not_stated_has_no_value() -> None:
-    row = {each.name: each.value for each in figures_of(CASES[0], [{"mean_ms": 149}], 1)}
+    row = {each.name: each.value for each in figures_of(CASES[0], Simulated([{"mean_ms": 149}], 1, 1))}
     assert (row["mean RTT"], row["hops"]) == (149, None)
 
 
