@@ -17,7 +17,7 @@ from netns_lab.stage.report import ReportFolder, timeline_of
 from netns_lab.stage.stage import Stage
 from netns_lab.stage.story import Story
 from netns_lab.topology import Topology
-from re6st_core.errors import Re6stError
+from re6st_core.errors import Re6stError, RouterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,18 @@ async def _tell(scenario: Scenario, stage: Stage) -> None:
         stage.expect(False, f"the story was not told within {scenario.within_s:g} s")
     except Re6stError as exc:
         stage.expect(False, str(exc))
+    _say_what_was_carried(stage)
+
+
+def _say_what_was_carried(stage: Stage) -> None:
+    """How late and how busy the Internet was: a story on one that was late says little about the mesh."""
+    internet = stage.lab.internet
+    if internet.alive:  # else its end is told already
+        try:
+            internet.check()
+            stage.event(f"the Internet ({internet.kind}): {internet.stats().summary()}")
+        except RouterError as exc:
+            stage.expect(False, str(exc))
 
 
 async def _play(scenario: Scenario, stage: Stage) -> None:

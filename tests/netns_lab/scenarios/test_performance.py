@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -74,3 +75,23 @@ def test_a_story_that_is_told_has_a_report_and_no_lab_left(topology: Topology, t
     result = performed(play, topology, tmp_path)
     assert (result.outcome, result.passed, result.files) == (Outcome.AS_EXPECTED, True, None)
     assert (tmp_path / "report" / "timeline.svg").exists()
+
+
+def test_a_story_ends_with_what_the_internet_carried(topology: Topology, tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.mesh.machine("a").run(["ping", "-c", "1", "-W", "2", "203.0.113.1"])
+
+    result = performed(play, topology, tmp_path)
+    last = result.report["events"][-1]["text"]
+    assert re.match(r"the Internet \((switch|netem)\): \d+ frames.*; dropped: ", last)
+    assert result.report["failures"] == []
+
+
+def test_an_interface_that_went_away_spoils_the_story(topology: Topology, tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.mesh.machine("a").ip(["link del net0"])
+
+    result = performed(play, topology, tmp_path)
+    assert re.fullmatch(r".*was deleted: net0 in nl-.*-a", result.report["failures"][0])
+    assert result.files is not None
+    shutil.rmtree(result.files)
