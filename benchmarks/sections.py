@@ -45,7 +45,9 @@ plain Python. Then the interpreter's lock is held during the dump: babeld must n
         "switch",
         "The lab's switch",
         """\
-How late frames leave after their due time, and how many it carries on one core.""",
+Eight sites. *delay error*: from the sender's clock before it sends to the stamp of the receiving kernel,
+less the delay of the path. *late*: what a frame left later than its link says, by the switch's own count.
+"Lost unasked" leaves out what a link was told to lose.""",
     ),
     Section(
         "simulator",

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from netns_lab.internet import switch
 from netns_lab.internet.link import Link
 from netns_lab.internet.switch import Port, Switch
 from netns_lab.lab import Lab
@@ -85,6 +86,44 @@ def test_a_deleted_interface_is_reported_by_name_and_the_others_live_on(small: T
         lab.machines["a"].run(["ping", "-c", "1", "-W", "2", "203.0.113.3"])
         with pytest.raises(RouterError, match=r"deleted: net0 in nl-.*-b$"):
             lab.internet.check()
+
+
+def test_a_switch_that_hangs_is_ended_and_reported(small: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Lab(small, internet="switch") as lab:
+        monkeypatch.setattr(switch, "_ANSWER_WITHIN_S", 0.2)
+        assert lab.internet.pid
+        os.kill(lab.internet.pid, signal.SIGSTOP)
+        with pytest.raises(RouterError, match=r"did not answer within 0\.2 s and was ended"):
+            lab.internet.stats()
+        assert not lab.internet.alive
+
+
+def test_ipv6_neighbours_find_each_other(small: Topology) -> None:
+    with Lab(small, internet="switch") as lab:
+        for number, name in enumerate("ab", 1):
+            lab.machines[name].ip([f"addr add 2001:db8:2::{number}/64 dev net0 nodad"])
+        lab.machines["a"].run(["ping", "-c", "1", "-W", "2", "2001:db8:2::2"])
+
+
+def test_a_path_with_a_rate_lets_datagrams_through_one_after_the_other(small: Topology) -> None:
+    with (
+        Lab(small, internet="switch") as lab,
+        lab.machines["a"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        lab.machines["b"].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+    ):
+        receiver.bind(("203.0.113.2", 5000))
+        receiver.settimeout(5)
+        lab.internet.set_link(lab.port("a"), lab.port("b"), Link(rate_mbit=1))
+        began = time.monotonic()
+        for _ in range(10):
+            sender.sendto(bytes(958), ("203.0.113.2", 5000))  # 1,000 bytes with all headers: 8 ms
+        for _ in range(10):
+            receiver.recv(1000)
+        assert time.monotonic() - began >= 0.080
+        lab.internet.set_link(lab.port("a"), lab.port("b"), Link(loss=1))
+        sender.sendto(b"lost", ("203.0.113.2", 5000))
+        while not lab.internet.stats().ports[lab.port("a")].dropped.get("loss"):
+            pass
 
 
 def test_a_silent_site_keeps_its_carrier_and_comes_back(small: Topology) -> None:
