@@ -50,6 +50,13 @@ less the delay of the path. *late*: what a frame left later than its link says, 
 "Lost unasked" leaves out what a link was told to lose.""",
     ),
     Section(
+        "lab_build",
+        "Building a lab",
+        """\
+From the first namespace to the last address, and back to nothing. *up*: a registry and the nodes, from
+nothing until all have certificates and all daemons run; they are removed with all processes at work.""",
+    ),
+    Section(
         "simulator",
         "Choosing tunnels: ours and re6st's rule",
         """\

@@ -27,6 +27,8 @@ from netns_lab.topology.addresses import with_address
 from netns_lab.topology.form import did_you_mean
 from re6st_core.errors import ConfigError
 
+_SOCKET_PATH_MAX = 107  # bytes, unix(7)
+_SOCKET_NAME = 32  # bytes kept for what programs call theirs, such as /state/openvpn-server.sock
 _INTERNET = "internet"  # the machine that the switch runs in
 
 
@@ -61,8 +63,8 @@ class Lab:
         self._upnp: list[upnp.Upnp] = []
 
     def __enter__(self) -> Self:
-        if any(site.upnp for site in self.topology.sites):
-            programs.require(upnp.PACKAGES)
+        wanted = upnp.PACKAGES if any(site.upnp for site in self.topology.sites) else {}
+        programs.require(programs.LAB_PACKAGES | wanted)
         raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
         self.record = cleanup.register(self._label, self._keep, unique=self._unique)
@@ -150,6 +152,7 @@ class Lab:
                 self.machines[machine].ip(self._builder(other).meet([number], address.version, interface))
 
     def _build(self) -> None:
+        self._check_path_length()
         self.logs.mkdir()
         sites = self.topology.sites
         names = [_INTERNET, *(name for site in sites for name in site.machines)]
@@ -171,6 +174,13 @@ class Lab:
         for site in sites:
             if site.upnp:
                 self._upnp.append(self._start_upnp(site))
+
+    def _check_path_length(self) -> None:
+        """Programs make sockets below a node's directory; the kernel takes no path of more than 107 bytes."""
+        longest = max(self.topology.nodes, key=len)
+        over = len(os.fsencode(self.directory / longest)) + _SOCKET_NAME - _SOCKET_PATH_MAX
+        if over > 0:
+            raise ConfigError(f"{self.directory}: too long by {over} bytes for the sockets of node {longest}")
 
     def _start_upnp(self, site: Site) -> upnp.Upnp:
         tells = None if site.carrier else site.address  # behind a carrier it finds out that it is of no use

@@ -22,11 +22,12 @@ from netns_lab import cleanup
 from netns_lab.lab import Lab
 from netns_lab.namespace import Machine, last_line
 from netns_lab.programs import own
+from netns_lab.topology.model import OVERLAY
 from re6st_core.errors import RouterError
 
 T = TypeVar("T")
 
-NETWORK = "2001:db8:42::/48"
+NETWORK = str(OVERLAY)
 _READY_PATH = "/cas/crt/ca.crt.pem"
 _CRL_PATH = "/cas/crl"
 _READY_WITHIN_S = 20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from re6st_core.errors import ConfigError, RouterError
 
 # Program -> Debian package that has it.
-LAB_PACKAGES = {"ip": "iproute2", "nft": "nftables", "sysctl": "procps", "mount": "mount"}
+LAB_PACKAGES = {"ip": "iproute2", "nft": "nftables", "mount": "mount"}
 MESH_PACKAGES = {
     "babeld": "babeld",
     "openvpn": "openvpn",

@@ -1,6 +1,7 @@
 """Every kind of site, built: who reaches whom, by which version of IP, through how many boxes, how large."""
 
 import socket
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
@@ -52,6 +53,13 @@ TOPOLOGY = topology(
     [[site]]
     name = "thin"
     mtu = 1280
+    [[site]]
+    name = "slow"
+    rate_mbit = 1
+    [[link]]
+    from = "both"
+    to = "slow"
+    rtt_ms = 400
     [delays]
     all_ms = 1
     """
@@ -165,6 +173,31 @@ def test_a_firewall_blocks_both_versions_but_not_neighbours(lab: Lab, version: i
     assert tcp_source(lab, "both", "guarded", to, 80) == public("both", version)
     assert udp_source(lab, "both", "guarded", to, 5000, within_s=NOTHING_WITHIN_S) is None
     assert not pings(lab, "both", to, within_s=NOTHING_WITHIN_S)
+
+
+@pytest.mark.root
+def test_an_access_line_carries_no_more_than_its_rate(lab: Lab) -> None:
+    with (
+        lab.machines["slow"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        lab.machines["four"].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+    ):
+        receiver.bind(("", 5001))
+        receiver.settimeout(5)
+        began = time.monotonic()
+        for _ in range(11):
+            sender.sendto(bytes(958), (str(public("four")), 5001))  # 1000 bytes with all headers
+        for _ in range(11):
+            receiver.recv(1000)
+        assert time.monotonic() - began >= 0.08  # ten times 8 ms behind the first
+
+
+@pytest.mark.root
+def test_a_link_of_its_own_holds_for_that_pair_alone(lab: Lab) -> None:
+    def rtt_ms(source: str) -> float:
+        output = lab.machines[source].run(["ping", "-n", "-c", "1", "-W", "2", str(public("slow"))])
+        return float(output.partition("time=")[2].split()[0])
+
+    assert rtt_ms("both") >= 400 > rtt_ms("four")
 
 
 def test_the_outer_interface_is_where_the_internet_comes_out() -> None:

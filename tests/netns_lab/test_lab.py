@@ -242,6 +242,21 @@ def test_a_full_disk_is_explained_and_nothing_stays(small: Topology, tmp_path: P
         subprocess.run(["umount", tmp_path], check=True)
 
 
+def test_a_directory_too_deep_for_sockets_is_refused(small: Topology, tmp_path: Path) -> None:
+    lab = Lab(small, keep=tmp_path / ("deep" * 20))
+    with pytest.raises(ConfigError, match=r"too long by \d+ bytes for the sockets of node (h1|h2)"), lab:
+        pass
+    assert leftovers(lab) == [str(lab.directory)]
+
+
+def test_missing_programs_are_named_with_their_packages(
+    small: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None if name == "nft" else f"/bin/{name}")
+    with pytest.raises(ConfigError, match="nft not found, as root: apt-get install -y nftables"), Lab(small):
+        pass
+
+
 def test_kept_files_stay_and_a_used_directory_is_refused(small: Topology, tmp_path: Path) -> None:
     keep = tmp_path / "kept"
     with Lab(small, keep=keep) as lab:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from netns_lab.topology.form import Table
-from netns_lab.topology.model import CARRIER_SPACE, FIRST_NODE, Site, Topology
+from netns_lab.topology.model import CARRIER_SPACE, FIRST_NODE, OVERLAY, Site, Topology
 from netns_lab.topology.sites import Draft
 from re6st_core.errors import ConfigError
 
@@ -35,6 +35,8 @@ def read_underlay(document: Table) -> Underlay:
     if internet6.prefixlen > 63:
         document.wrong("internet6", f"{internet6} has no room for LANs: a prefix of 63 bits at most")
         internet6 = IPv6Network(INTERNET6)
+    if internet6.overlaps(OVERLAY):
+        document.wrong("internet6", f"{internet6} overlaps the network of the mesh, {OVERLAY}")
     return Underlay(internet, internet6, document)
 
 

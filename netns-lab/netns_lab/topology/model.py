@@ -24,6 +24,8 @@ UPNP = ("present", "lying")
 
 CARRIER_SPACE = IPv4Network("100.64.0.0/10")
 """Between a carrier's NAT and its customers (RFC 6598)."""
+OVERLAY = IPv6Network("2001:db8:42::/48")
+"""What the mesh on a lab has its addresses from."""
 FIRST_NODE = 10
 """Place of a LAN's first node in it; the box is the first address."""
 MTU_MAX = 1500

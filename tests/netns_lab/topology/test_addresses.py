@@ -51,6 +51,10 @@ def test_a_large_internet_has_room_for_many() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            'internet6 = "2001:db8::/32"\n[[site]]\nname = "a"',
+            "1: internet6: 2001:db8::/32 overlaps the network of the mesh, 2001:db8:42::/48",
+        ),
         ('internet = "203.0.113.0/33"\n[[site]]\nname = "a"', "1: internet: '203.0.113.0/33' is not an IPv4"),
         (
             'internet = "100.64.0.0/16"\n[[site]]\nname = "a"',
