@@ -122,13 +122,15 @@ class OnePort:
         self._claims = Claims()
         self._lock = asyncio.Lock()
         self._waiting: asyncio.Task[None] | None = None
+        self._in_force: dict[int, list[Source]] | None = None
+        """Sources of each local port, as the kernel has them; None: not known."""
 
     async def start(self, tunnels: Mapping[int, Iterable[Source]] | None = None) -> None:
         """Begin with the adopted tunnels, replacing what an earlier daemon left.
 
         Raises ConfigError (nft missing, or not root), RouterError.
         """
-        self._claims = Claims()
+        self._claims, self._in_force = Claims(), None
         for local, sources in (tunnels or {}).items():
             self._claims.claim(local, sources)
         if self._enabled:
@@ -150,6 +152,7 @@ class OnePort:
         """Remove the table; absence is fine."""
         table = _table(self._port)
         async with self._lock:
+            self._in_force = None
             await _nft(f"table inet {table}\ndelete table inet {table}\n")
 
     async def _apply(self) -> None:
@@ -166,7 +169,11 @@ class OnePort:
     async def _transaction(self) -> None:
         async with self._lock:
             self._waiting = None
-            await _nft(ruleset(self._port, self._mark, self._claims.owned()))
+            wanted = self._claims.owned()
+            if wanted != self._in_force:
+                self._in_force = None
+                await _nft(ruleset(self._port, self._mark, wanted))
+                self._in_force = wanted
 
 
 def local_ports(port: int, count: int) -> tuple[int, ...]:

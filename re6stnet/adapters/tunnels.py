@@ -124,7 +124,8 @@ class TunnelManager:
         self._local[command.tunnel] = local
         source, rtt_us = None, None
         if command.server is not None:
-            await self._one_port.set_sources(local.port, [command.server])
+            # What the tunnel will need too, unless the answer names another source: no second transaction.
+            await self._one_port.set_sources(local.port, _sources(command.server))
             try:
                 result = await probe(local.socket, command.server)
                 source, rtt_us = result.mapped, result.rtt_us

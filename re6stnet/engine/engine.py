@@ -50,6 +50,9 @@ BOOTSTRAP_REFRESH_S = 1200.0
 SELECT_EVERY_S = 5.0
 SELECT_SOON_S = 0.05
 """Events come in bunches; one selection serves them all."""
+MAX_ATTEMPTS = 3
+"""Offers of ours under way at one time.  All of them at once would take so long, on a host that is short of
+processor time, that each meets its time-out, and the work would be done again and again."""
 MAX_QUESTIONS = 8
 """Peers asked for their endpoints at one time."""
 
@@ -135,7 +138,8 @@ class Engine:
             case Prepared():
                 return self._changed(self.tunnels.prepared(event, now=now), now)
             case Created():
-                return self.tunnels.created(event, now=now)
+                self.tunnels.created(event, now=now)
+                return self._changed([], now)
             case Undeliverable():
                 return self._failed(event.tunnel, f"undeliverable: {event.reason}", now)
             case Broken():
@@ -255,7 +259,10 @@ class Engine:
         content = not refresh_due and sum(t.initiator for t in self.tunnels) == self._wanted_tunnels()
         decision = Decision() if content else decide(self._view(now, refresh_due), rng=self._rng)
         commands: list[Command] = self._ask_endpoints(now)
-        for prefix in decision.open:
+        under_way = sum(t.initiator and t.state in UNDER_WAY for t in self.tunnels)
+        if decision.open and under_way >= MAX_ATTEMPTS:
+            return commands  # the end of one of them brings the next selection
+        for prefix in decision.open[: MAX_ATTEMPTS - under_way]:
             commands += self.tunnels.open(self.peers.get(prefix), now=now)
         if refresh_due:
             self._refresh_at = now + self.parameters.tunnel_refresh_s

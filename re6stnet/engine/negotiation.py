@@ -112,7 +112,9 @@ class Negotiator:
         tunnel.public_key, tunnel.source, tunnel.rtt_us = event.public_key, event.source, event.rtt_us
         tunnel.step(Step.PREPARED, now=now)
         if not tunnel.initiator:
-            return [Create(tunnel.record)]
+            # Not only once our device is there: the initiator makes its own meanwhile, and whoever is later
+            # wakes the other, as both send at once.
+            return [Create(tunnel.record), self._answer(tunnel)]
         offer = Offer(
             sender=self._own,
             recipient=tunnel.peer,
@@ -226,12 +228,11 @@ class Negotiator:
             self._budgets.popitem(last=False)
         return allowed
 
-    def created(self, event: Created, *, now: float) -> list[Command]:
-        """The device is there; as responder, say so."""
+    def created(self, event: Created, *, now: float) -> None:
+        """The device is there: Babel may hear the peer."""
         tunnel = self._tunnels.get(event.tunnel)
-        if tunnel is None or not tunnel.step(Step.CREATED, now=now) or tunnel.initiator:
-            return []
-        return [self._answer(tunnel)]
+        if tunnel is not None:
+            tunnel.step(Step.CREATED, now=now)
 
     def _answer(self, to: Offer | Tunnel, refusal: str = "") -> Send:
         tunnel = to if isinstance(to, Tunnel) else None

@@ -58,7 +58,7 @@ DEADLINE_S: dict[State, float] = {
 
 NEGOTIATING = (State.PREPARING, State.OFFERED, State.ANSWERING)
 UNDER_WAY = (*NEGOTIATING, State.CREATING)
-"""Also until the device is there, of which the responder's answer tells."""
+"""Also until the device is there: what costs processor time is not over."""
 
 
 @dataclass(slots=True)

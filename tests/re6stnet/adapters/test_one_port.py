@@ -217,6 +217,28 @@ async def test_cancelled_change_is_made_and_none_comes_into_force_after_a_newer_
     assert all(str(51000 + n) in shown for n in range(3))
 
 
+async def test_claims_that_change_nothing_cost_no_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    transactions: list[str] = []
+
+    async def nft(text: str) -> None:
+        transactions.append(text)
+        if len(transactions) == 2:
+            raise RouterError("nft: no memory")
+
+    monkeypatch.setattr("re6stnet.adapters.one_port._nft", nft)
+    one_port = OnePort(PORT, MARK)
+    await one_port.start()
+    with pytest.raises(RouterError):
+        await one_port.set_sources(51000, [EXACT])
+    for _ in range(3):  # what failed is made up for, once
+        await one_port.set_sources(51000, [EXACT])
+    assert len(transactions) == 3
+    await one_port.set_sources(51001, [ADDRESS])
+    await one_port.start({51000: [EXACT]})  # the rules of an earlier daemon are replaced in any case
+    await one_port.start({51000: [EXACT]})
+    assert len(transactions) == 6
+
+
 @pytest.mark.parametrize("port", [1, 1194, 65535 - 64, 65535 - 63, 65535])
 def test_local_ports_are_valid_next_to_any_open_port_and_begin_far_from_it(port: int) -> None:
     pool = local_ports(port, 64)

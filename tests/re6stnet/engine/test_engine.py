@@ -7,7 +7,7 @@ from netns_lab.model.mesh import Mesh
 from netns_lab.model.node import Node
 from netns_lab.model.underlay import Firewall, Weather
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
-from re6stnet.engine.engine import Engine
+from re6stnet.engine.engine import MAX_ATTEMPTS, Engine
 from re6stnet.engine.messages import PeerSeen, PeersLearned
 from re6stnet.engine.negotiation import MAX_TUNNELS
 from re6stnet.engine.selection import View
@@ -121,6 +121,18 @@ def test_the_relay_is_kept_until_answers_under_way_have_come() -> None:
                 let_go += 1
                 assert not [t for t in tunnels(node) if t.state in UNDER_WAY]
     assert let_go >= 12
+
+
+def test_a_node_makes_few_offers_at_a_time_and_has_its_tunnels_soon_all_the_same() -> None:
+    mesh = mesh_of(20, client_count=8, seconds=0)
+    for _ in range(600):
+        mesh.run(0.05)
+        for node in mesh.nodes:
+            if node.engine is not None:
+                own = [t for t in tunnels(node) if t.initiator]
+                assert sum(t.state in UNDER_WAY for t in own) <= MAX_ATTEMPTS
+    for node in mesh.nodes:
+        assert sum(t.initiator for t in tunnels(node)) >= 8 or len(tunnels(node)) >= 16
 
 
 def test_who_has_no_relay_makes_no_offer_that_only_the_relay_could_carry() -> None:
