@@ -6,25 +6,27 @@ Only in our own network namespace: in another one, a device of the same name is 
 import asyncio
 import os
 import signal
-from pathlib import Path
 from typing import Final
 
 _GRACE_S: Final = 5.0
+_MAX_ARGUMENTS: Final = 1 << 17
 
 
 async def end_orphans(program: str, device: str) -> int:
     """End each ``program`` with the argument ``device``, by force after 5 s; returns how many there were."""
     found = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        if not _matches(path, program, device):
+    namespace = os.readlink("/proc/thread-self/ns/net")
+    # Every process of the host is looked at, maybe thousands: the first look must be a cheap one.
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        if not _matches(pid, namespace, program, device):
             continue
         try:
-            pidfd = os.pidfd_open(int(path.parent.name))
+            pidfd = os.pidfd_open(int(pid))
         except ProcessLookupError:
             continue
         try:
-            # Read again: now the pid cannot be given to another process unnoticed.
-            if _matches(path, program, device):
+            # Again: now the pid cannot be given to another process unnoticed.
+            if _matches(pid, namespace, program, device):
                 found += 1
                 await _end(pidfd)
         finally:
@@ -50,11 +52,15 @@ async def _end(pidfd: int) -> None:
         loop.remove_reader(pidfd)
 
 
-def _matches(path: Path, program: str, device: str) -> bool:
+def _matches(pid: str, namespace: str, program: str, device: str) -> bool:
     try:
-        if os.readlink(path.parent / "ns" / "net") != os.readlink("/proc/thread-self/ns/net"):
+        if os.readlink(f"/proc/{pid}/ns/net") != namespace:
             return False
-        argv = path.read_bytes().split(b"\0")
+        descriptor = os.open(f"/proc/{pid}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            argv = os.read(descriptor, _MAX_ARGUMENTS).split(b"\0")
+        finally:
+            os.close(descriptor)
     except OSError:
         return False
     return os.path.basename(argv[0]) == program.encode() and device.encode() in argv
