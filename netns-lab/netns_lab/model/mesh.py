@@ -141,6 +141,8 @@ class Mesh:
     ) -> None:
         def told(end: int, alive: bool) -> None:
             node, other = ends[end], ends[1 - end]
+            if node.links.get(name) is not link:
+                return  # a hello that was under way when this end was removed
             if alive:
                 node.babel.up(link, other.babel)
             else:
