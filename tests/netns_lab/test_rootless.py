@@ -34,6 +34,7 @@ def runtime(tmp_path: Path) -> Iterator[Path]:
     (directory / "user").mkdir(mode=0o700)
     os.chown(directory / "user", NOBODY, NOBODY)
     yield directory
+    as_nobody(directory, "down", "--all")  # what a failed test has left
     subprocess.run(["rm", "-r", directory], check=True)
 
 
