@@ -58,8 +58,7 @@ async def play(stage: Stage) -> None:
 
 def within_network(endpoint: str) -> bool:
     """Whether an endpoint as ``re6st status`` prints it is an address of the network."""
-    host = endpoint.rpartition(":")[0].strip("[]")
-    address = ip_address(host)
+    address = ip_address(endpoint.partition(",")[0])
     return address.version == 6 and address in IPv6Network(NETWORK)
 
 

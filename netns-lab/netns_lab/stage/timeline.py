@@ -5,7 +5,7 @@
       0 s          20 s          40 s          60 s
     a-b  #######################....##############      green: answers come; red: nothing does
          ||          |                                  a tick per lost packet
-         a r1 b                    a r2 b               the way, where it changes
+         [ a r1 b                  ][ a r2 b  ]         the way, as long as it is taken
          ___________________________-------------       round trips
               1        2           3                    events, written out below
 """
@@ -17,9 +17,9 @@ from typing import Any
 
 WIDTH = 1000
 _LEFT, _RIGHT, _TOP = 110, 20, 64
-_LANE, _BAR, _CURVE = 92, 16, 34
+_LANE, _BAR, _CURVE = 98, 16, 34
 _LINE = 17
-_TEXT_EVERY = 46  # pixels between labels, so that they do not lie on each other
+_WAY, _LETTER = 14, 7  # height of a way, width of a letter
 _TICKS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
 # No CSS variables: many programs that show SVG do not know them.
@@ -27,10 +27,10 @@ _STYLE = """
 svg{font:12px sans-serif}.big{font-size:16px;font-weight:600}.num{font-size:10px;text-anchor:middle}
 .curve{fill:none}.mark{stroke-dasharray:2 3}
 .paper{fill:#fff}text{fill:#1c2128}.dim{fill:#656d76}.mark{stroke:#afb8c1}.grid{stroke:#e6eaef}
-.good{fill:#2da44e}.bad{fill:#cf222e}.tick{stroke:#cf222e}.curve{stroke:#0969da}
+.way0{fill:#d8e4f2}.way1{fill:#f2e6cf}.good{fill:#2da44e}.bad{fill:#cf222e}.tick{stroke:#cf222e}.curve{stroke:#0969da}
 @media(prefers-color-scheme:dark){
 .paper{fill:#0d1117}text{fill:#e6edf3}.dim{fill:#8b949e}.mark{stroke:#484f58}.grid{stroke:#21262d}
-.good{fill:#3fb950}.bad{fill:#f85149}.tick{stroke:#f85149}.curve{stroke:#58a6ff}}
+.way0{fill:#1c3350}.way1{fill:#4a3a17}.good{fill:#3fb950}.bad{fill:#f85149}.tick{stroke:#f85149}.curve{stroke:#58a6ff}}
 """
 
 
@@ -109,14 +109,19 @@ def _lane(scale: _Scale, lane: dict[str, Any], top: float) -> Iterator[str]:
         width = max(scale.x(gap["end_s"]) - x, 0.6)
         yield f'<rect class="bad" x="{x}" y="{top}" width="{width:.1f}" height="{_BAR}"/>'
         yield f'<line class="tick" x1="{x}" x2="{x}" y1="{top + _BAR}" y2="{top + _BAR + 6}"/>'
-    free_at = 0.0
-    for change in lane["ways"]:
+    yield from _ways(scale, lane, top + _BAR + 8)
+    yield from _curve(scale, lane["rtt"], top + _BAR + 26)
+
+
+def _ways(scale: _Scale, lane: dict[str, Any], top: float) -> Iterator[str]:
+    """A box for each way, as long as it was taken; its nodes inside where they have room."""
+    ends = [*(change["at_s"] for change in lane["ways"][1:]), lane["end_s"]]
+    for number, (change, end_s) in enumerate(zip(lane["ways"], ends, strict=True)):
         x = scale.x(change["at_s"])
-        words = " ".join(change["nodes"])
-        if x >= free_at:
-            yield f'<text class="dim" x="{x}" y="{top + _BAR + 18}">{escape(words)}</text>'
-            free_at = x + max(_TEXT_EVERY, 7 * len(words))
-    yield from _curve(scale, lane["rtt"], top + _BAR + 24)
+        width, words = max(scale.x(end_s) - x, 1), " ".join(change["nodes"])
+        yield f'<rect class="way{number % 2}" x="{x}" y="{top}" width="{width:.1f}" height="{_WAY}"/>'
+        if width > _LETTER * len(words) + 4:
+            yield f'<text x="{x + 2}" y="{top + _WAY - 3}">{escape(words)}</text>'
 
 
 def _curve(scale: _Scale, points: list[dict[str, float]], top: float) -> Iterator[str]:
