@@ -65,7 +65,7 @@ class _Both(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _Reachable(Condition):
-    """Every pair answers, all within half a second (hundreds: some more).  ``pairs`` None: all living nodes."""
+    """Every pair answers, all within half a second (hundreds: in more).  ``pairs`` None: of all that live."""
 
     pairs: frozenset[Pair] | None
     name: str
