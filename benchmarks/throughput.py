@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from ipaddress import IPv6Address, IPv6Interface, ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from benchmarks.data_plane.sampling import tcp
@@ -71,10 +71,10 @@ async def kernels_of(sides: Sides) -> AsyncIterator[list[Kernel]]:
             await kernel.close()
 
 
-async def number(kernels: list[Kernel], devices: list[str], subnet: str) -> str:
+def number(sides: Sides, devices: list[str], subnet: str) -> str:
     """Give the ends overlay addresses; the right one's."""
-    for side, (kernel, device) in enumerate(zip(kernels, devices, strict=True), 1):
-        await kernel.add_address(device, IPv6Interface(f"{subnet}::{side}/64"))
+    for position, (side, device) in enumerate(zip(sides, devices, strict=True), 1):
+        side.run(f"ip address add {subnet}::{position}/64 dev {device} nodad")
     return f"{subnet}::2"
 
 
@@ -103,7 +103,7 @@ async def our_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
                             link_local=LINK_LOCAL[mine],
                         )
                     )
-            yield await number(kernels, names, "2001:db8:42:a")
+            yield number(sides, names, "2001:db8:42:a")
         finally:
             for mine, side in enumerate(sides):
                 with side.entered():
@@ -127,7 +127,7 @@ async def our_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
             with sides[0].entered():
                 await clients.create(names[0], SERVER_CN, at(1, PORT, Protocol.TCP), mtu=MTU["openvpn"])
                 await clients.connected(names[0], mtu=MTU["openvpn"])
-            yield await number(kernels, names, "2001:db8:42:b")
+            yield number(sides, names, "2001:db8:42:b")
         finally:
             with sides[0].entered():
                 await clients.remove(names[0])
@@ -212,7 +212,7 @@ async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
     for name in names:
         keys.append(hand_made_key(directory / name))
     commands = [(side, ["wireguard-go", "-f", name]) for side, name in zip(sides, names, strict=True)]
-    async with kernels_of(sides) as kernels, running(commands, directory):
+    async with running(commands, directory):
         for mine, side in enumerate(sides):
             await wait_for_file(SOCKETS / f"{names[mine]}.sock")
             side.run(
@@ -222,7 +222,7 @@ async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
                 " allowed-ips ::/0,0.0.0.0/0"
             )
             side.run(f"ip link set {names[mine]} mtu {MTU['wireguard']} up")
-        yield await number(kernels, names, "2001:db8:42:c")
+        yield number(sides, names, "2001:db8:42:c")
 
 
 @asynccontextmanager
@@ -248,7 +248,7 @@ async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
             with side.entered():
                 await kernels[mine].wait_for_link(names[mine])
                 await kernels[mine].bring_up(names[mine], mtu=MTU["openvpn"])
-        yield await number(kernels, names, "2001:db8:42:d")
+        yield number(sides, names, "2001:db8:42:d")
 
 
 SET_UPS: dict[str, tuple[SetUp, SetUp]] = {

@@ -31,7 +31,7 @@ _SYSCTL = {
     "net.ipv6.conf.default.accept_dad": 0,
     "net.ipv6.conf.all.forwarding": 1,
 }
-_UP_WITHIN_S = 20.0
+_UP_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.05
 
 

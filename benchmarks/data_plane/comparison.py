@@ -105,8 +105,16 @@ class Comparison:
         ]
 
     def figures(self, rng: random.Random) -> list[Figure]:
-        """Medians over the rounds; differences and ratios are taken within a round, under like load."""
-        return [each for way in self.targets for each in self._of(way, rng)]
+        """Medians over the rounds; differences and ratios are taken within a round, under like load.
+
+        What could not be started has a figure without value.
+        """
+        found = [each for way in self.targets for each in self._of(way, rng)]
+        measured = {each.of for each in found}
+        return [
+            *found,
+            *(figure("TCP", None, "Mbit/s", of=each) for each in self.failures if each not in measured),
+        ]
 
     def _of(self, way: Way, rng: random.Random) -> list[Figure]:
         name, hops = way

@@ -57,6 +57,12 @@ def test_what_was_never_measured_has_no_value() -> None:
     assert (values["TCP"], values["MTU"]) == (None, 1500)
 
 
+def test_what_could_not_be_started_has_no_value() -> None:
+    comparison = Comparison(lambda text: None)
+    comparison.failures = {"tinc": "no such program"}
+    assert [(each.of, each.value) for each in comparison.figures(random.Random(1))] == [("tinc", None)]
+
+
 def test_every_system_has_a_title_of_its_own() -> None:
     assert len({system.title for system in SYSTEMS.values()}) == len(SYSTEMS)
     assert title(("tinc", 1)) == "tinc, 1 hop"
