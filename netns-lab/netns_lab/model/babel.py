@@ -324,8 +324,12 @@ class Babel:
     def _send(self, neighbour: Neighbour, destinations: list[int]) -> None:
         updates = [u for d in destinations if (u := self._update(neighbour, d)) is not None]
         if updates:
-            size = wire.BABEL_UPDATE * len(updates)
-            self._carry(neighbour, size, partial(neighbour.peer.receive, neighbour.link.name, updates))
+            self._carry(
+                neighbour,
+                wire.BABEL_UPDATE * len(updates),
+                partial(neighbour.peer.receive, neighbour.link.name, updates),
+                partial(self._send, neighbour, destinations),
+            )
 
     def _update(self, neighbour: Neighbour, destination: int) -> Update | None:
         if destination == self.node:
@@ -348,23 +352,22 @@ class Babel:
             self._distance[destination] = route.seqno, route.metric
         return destination, route.seqno, route.metric
 
-    def _carry(self, neighbour: Neighbour, size: int, arrive: Callable[[], None]) -> None:
-        """Send a packet into a tunnel; a lost one is made good by the next periodic update."""
+    def _carry(
+        self, neighbour: Neighbour, size: int, arrive: Callable[[], None], again: Callable[[], None]
+    ) -> None:
+        """Send a packet into a tunnel; a lost one is made good by the next periodic one."""
         link = neighbour.link
         loss = link.carrier.loss()
         self._ledger.add(self._name, "babel", wire.babel_packet(size, openvpn=link.carrier.openvpn))
-        delay_s = link.carrier.one_way_s(link.end(self.node))
-        if not link.carries(self.node):
-            again = partial(self._carry_again, neighbour, size, arrive)
-            self._agenda.after(UPDATE_HELLOS * self._parameters.hello_s, again)
+        if link.carries(self.node) and not (loss and self._rng.random() < loss):
+            self._agenda.after(link.carrier.one_way_s(link.end(self.node)), arrive)
             return
-        if loss and self._rng.random() < loss:
-            delay_s += self._rng.uniform(0.0, UPDATE_HELLOS) * self._parameters.hello_s
-        self._agenda.after(delay_s, arrive)
 
-    def _carry_again(self, neighbour: Neighbour, size: int, arrive: Callable[[], None]) -> None:
-        if self.neighbours.get(neighbour.link.name) is neighbour:
-            self._carry(neighbour, size, arrive)
+        def repeat() -> None:
+            if self.neighbours.get(link.name) is neighbour:
+                again()
+
+        self._agenda.after(self._rng.uniform(0.0, UPDATE_HELLOS) * self._parameters.hello_s, repeat)
 
     # --- requests for a seqno ---------------------------------------------------------------------------
 
@@ -406,9 +409,9 @@ class Babel:
         return (distance[0] + 1) % SEQNOS if distance else 0
 
     def _request(self, neighbour: Neighbour, destination: int, seqno: int, hops: int = 32) -> None:
-        asked = neighbour.peer
-        arrive = partial(asked.requested, neighbour.link.name, destination, seqno, hops)
-        self._carry(neighbour, wire.BABEL_REQUEST, arrive)
+        arrive = partial(neighbour.peer.requested, neighbour.link.name, destination, seqno, hops)
+        again = partial(self._request, neighbour, destination, seqno, hops)
+        self._carry(neighbour, wire.BABEL_REQUEST, arrive, again)
 
     def requested(self, name: str, destination: int, seqno: int, hops: int) -> None:
         """A neighbour wants a route to a destination that is as new as this (section 3.8.1.2)."""

@@ -3,8 +3,11 @@
 import argparse
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +21,8 @@ from re6st_core.errors import ConfigError
 ALL = "all"
 FEWEST_NODES, MOST_NODES = 8, 500
 MOST_SEEDS = 1_000_000
+PLAIN_EVERY_S = 30.0
+"""Without a terminal, progress is printed this often."""
 MAX_SHOWN = 3
 """Failed runs of a story that are told in full."""
 
@@ -45,24 +50,44 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     runs = _runs(arguments)
     summary, console = Summary(), Console(stderr=True)
-    interrupted = False
-    try:
+    with _Interruption() as interruption:
         if arguments.trace:
             summary.add(runs[0], tell(runs[0], lambda line: print(line, file=sys.stderr)))
         else:
-            jobs = arguments.jobs or os.cpu_count() or 1
-            for told, result in _shown(tell_all(runs, min(jobs, len(runs))), len(runs), console):
+            jobs = min(arguments.jobs or os.cpu_count() or 1, len(runs))
+            results = tell_all(runs, jobs, lambda: interruption.came)
+            for told, result in _shown(results, len(runs), console):
                 summary.add(told, result)
-    except KeyboardInterrupt:
-        interrupted = True
-        console.print(f"stopped after {sum(map(len, summary.results.values()))} of {len(runs)} runs")
+        if interruption.came:
+            told_now = sum(map(len, summary.results.values()))
+            console.print(f"stopped after {told_now} of {len(runs)} runs", highlight=False)
     if arguments.json:
         print(json.dumps(summary.report()))
     else:
         _print(summary)
     if not summary.passed:
         return 1
-    return 130 if interrupted else 0
+    return 130 if interruption.came else 0
+
+
+class _Interruption:
+    """Ctrl-C and SIGTERM ask it to come to an end, which no exception could do safely while it forks."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __enter__(self) -> Self:
+        self._before = [(n, signal.signal(n, self._note)) for n in (signal.SIGINT, signal.SIGTERM)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
 
 
 def _runs(arguments: argparse.Namespace) -> list[Run]:
@@ -91,8 +116,12 @@ def _shown(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("stories", total=count)
-        for told, result in results:
+        shown = time.monotonic()
+        for number, (told, result) in enumerate(results, 1):
             progress.advance(task)
+            if not console.is_terminal and time.monotonic() - shown > PLAIN_EVERY_S:
+                shown = time.monotonic()
+                console.print(f"{number} of {count} runs", highlight=False)
             if not result.passed:
                 first = result.failures[0].strip().splitlines()[-1]
                 console.print(

@@ -1,7 +1,11 @@
 """Tell stories with many seeds, on several processes, and sum up what came out."""
 
+import multiprocessing
+import multiprocessing.connection
+import os
 import signal
 import statistics
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +18,9 @@ from netns_lab.model.stories import STORIES
 MAX_LISTED = 20
 """Failed runs of one story that a summary lists."""
 _AHEAD = 4
-"""Runs handed out per process: few, so that Ctrl-C has little to wait for."""
+"""Runs handed out per process."""
+_LOOK_EVERY_S = 0.3
+"""How often it is asked whether to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +47,52 @@ def tell(run: Run, show: Callable[[str], None] | None = None) -> Result:
         return Result(run.story, run.seed, stage.figures, failures, stage.mesh.trace.digest, stage.mesh.now)
 
 
-def tell_all(runs: Iterable[Run], jobs: int) -> Iterator[tuple[Run, Result]]:
-    """Results as they come; with one job, in this process.  Ends its processes however it is left."""
+def tell_all(
+    runs: Iterable[Run], jobs: int, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Run, Result]]:
+    """Results as they come, until all are there or ``stopped``; with one job, in this process.
+
+    However it is left, its processes end.
+    """
     if jobs <= 1:
         for run in runs:
+            if stopped():
+                return
             yield run, tell(run)
         return
     waiting = iter(runs)
-    pool = ProcessPoolExecutor(jobs, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(jobs, initializer=_begin_worker)
     under_way: dict[Future[Result], Run] = {}
     try:
-        while True:
+        while not stopped():
             for run in waiting:
                 under_way[pool.submit(tell, run)] = run
                 if len(under_way) >= jobs * _AHEAD:
                     break
             if not under_way:
                 return
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            done, _ = wait(under_way, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
             for future in done:
                 yield under_way.pop(future), future.result()
     finally:
+        if under_way:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # what they work on is not wanted any more
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C goes to the whole group of processes; only the first decides what it means."""
+def _begin_worker() -> None:
+    """Leave it to the first process what Ctrl-C means, and end when that one does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "workers have one"
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(slots=True)

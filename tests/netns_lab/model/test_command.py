@@ -1,11 +1,17 @@
 """``netns-lab model`` on the command line."""
 
 import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from netns_lab.cli import main
-from netns_lab.model import command
 from netns_lab.model.runner import Run
 from netns_lab.model.stage import Result
 from netns_lab.model.stories import STORIES
@@ -68,12 +74,65 @@ def test_a_failed_run_is_named_with_how_to_repeat_it(
 def test_after_ctrl_c_what_came_out_is_still_summed_up(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(runs: list[Run], jobs: int) -> object:
-        yield runs[0], Result(runs[0].story, 1, {}, (), "00000000", 60.0)
-        raise KeyboardInterrupt
+    def tell(run: Run) -> Result:
+        signal.raise_signal(signal.SIGINT)
+        return Result(run.story, run.seed, {}, (), "00000000", 60.0)
 
-    monkeypatch.setattr(command, "tell_all", interrupted)
-    assert main(["model", "all", "--seeds", "3", "--json"]) == 130
+    monkeypatch.setattr("netns_lab.model.runner.tell", tell)
+    assert main(["model", "all", "--seeds", "3", "--jobs", "1", "--json"]) == 130
     captured = capsys.readouterr()
     assert json.loads(captured.out)["stories"]["cold_start"]["runs"] == 1
     assert "stopped after 1 of" in captured.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+ENDLESS = ["-c", "import sys; from netns_lab.cli import main; sys.exit(main())"]
+ENDLESS += ["model", "cold_start", "--seeds", "100000", "--nodes", "8", "--jobs", "2", "--json"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+
+@pytest.fixture
+def endless() -> Iterator[tuple[subprocess.Popen[bytes], list[str]]]:
+    """The command with much to do, and the processes that do it."""
+    with subprocess.Popen(
+        [sys.executable, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
+    ) as process:
+        try:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            wait_until(lambda: len(children.read_text().split()) == 2)
+            yield process, children.read_text().split()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_a_summary_and_no_process_is_left(
+    endless: tuple[subprocess.Popen[bytes], list[str]], number: signal.Signals
+) -> None:
+    process, workers = endless
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err.decode()
+    assert json.loads(out)["verdict"] == "pass"
+    assert not any(_works(worker) for worker in workers)
+
+
+def test_its_processes_end_when_it_is_killed(
+    endless: tuple[subprocess.Popen[bytes], list[str]],
+) -> None:
+    process, workers = endless
+    process.kill()
+    wait_until(lambda: not any(_works(worker) for worker in workers))
+
+
+def _works(pid: str) -> bool:
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
