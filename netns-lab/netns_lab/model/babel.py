@@ -80,10 +80,10 @@ class Babel:
         jitter_s: Callable[[], float],
         tell: Tell,
         on_routes: Callable[[dict[tuple[int, str], int | None]], None],
-        moved: Callable[[], None],
+        moved: Callable[[int], None],
         seqno: int,
     ) -> None:
-        """``moved`` is called when the way to a destination changes; ``seqno``: as the state file has it."""
+        """``moved`` gets a destination to which the way changes; ``seqno``: as the state file has it."""
         self.node = node
         self._name = name
         self._agenda = agenda
@@ -256,7 +256,7 @@ class Babel:
         if not feasible:
             if before is not None and before not in routes:
                 del self.selected[destination]
-                self._moved()
+                self._moved(destination)
                 self._announce(destination, urgent=True)
                 self._ask_all(destination)
             return
@@ -269,7 +269,7 @@ class Babel:
         if before is not None and before in routes:
             self._note(destination, before)
         self._note(destination, name)
-        self._moved()
+        self._moved(destination)
         self._announce(destination, urgent=True)
 
     def _reconsider_later(self, destination: int) -> None:

@@ -61,6 +61,8 @@ class Mesh:
         """Exceptions of engines, with their traces."""
         self.version = 0
         """Grows when any packet's way may have changed."""
+        self._lost: dict[int, set[int]] = {}
+        """By destination, as long as no way there changes: the nodes whose packets do not arrive."""
         self._last_address = PUBLIC + 1
         self._last_site = REGISTRY_SITE
 
@@ -109,6 +111,7 @@ class Mesh:
         self.nodes.append(node)
         self.by_prefix[node.prefix] = node
         self.join_lan(node)
+        self.moved()
         if start:
             node.start()
         return node
@@ -197,9 +200,13 @@ class Mesh:
                 if self.nodes[index].tunnels.client(link.name) is not None:
                     self.nodes[index].tunnels.silent(link.name)
 
-    def moved(self) -> None:
-        """Some packets may go another way now."""
+    def moved(self, destination: int | None = None) -> None:
+        """Packets to a destination (None: to any) may go another way now."""
         self.version += 1
+        if destination is None:
+            self._lost.clear()
+        else:
+            self._lost.pop(destination, None)
 
     # --- what can happen --------------------------------------------------------------------------------
 
@@ -273,33 +280,29 @@ class Mesh:
 
     def unreached(self, group: Iterable[Node]) -> set[tuple[int, int]]:
         """Ordered pairs of a group of which the one's packets do not reach the other."""
-        members = [n for n in group if n.alive]
-        return {
-            (node.index, peer.index)
-            for peer in members
-            for node, arrives in self._arrivals(peer, members).items()
-            if not arrives
-        }
+        members = {n.index for n in group if n.alive}
+        return {(node, peer) for peer in members for node in self._lost_on_the_way(peer) & members}
 
-    def _arrivals(self, peer: Node, members: list[Node]) -> dict[Node, bool]:
-        """Whose packets reach ``peer``: each way is followed until it meets one that is known."""
-        known: dict[int, bool] = {peer.index: True}
-        nodes, to = self.nodes, peer.index
-        for node in members:
+    def _lost_on_the_way(self, to: int) -> set[int]:
+        """Whose packets do not reach a node: each way is followed until it meets one that is known."""
+        lost = self._lost.get(to)
+        if lost is not None:
+            return lost
+        arrives: dict[int, bool] = {to: True}
+        nodes = self.nodes
+        for start in range(len(nodes)):
             trail: list[int] = []
-            here = node.index
-            while here not in known and len(trail) <= MAX_HOPS:
+            here: int | None = start
+            while here is not None and here not in arrives:
                 trail.append(here)
-                known[here] = False  # a loop ends here
+                arrives[here] = False  # who comes here again is in a loop
                 name = nodes[here].babel.selected.get(to)
                 link = nodes[here].links.get(name) if name is not None else None
-                if link is None or not link.carries(here):
-                    break
-                here = link.other(here)
-            else:
-                for index in trail:
-                    known[index] = known.get(here, False) and here not in trail
-        return {node: known[node.index] for node in members}
+                here = link.other(here) if link is not None and link.carries(here) else None
+            if here is not None and arrives[here]:
+                arrives.update(dict.fromkeys(trail, True))
+        lost = self._lost[to] = {index for index, arrived in arrives.items() if not arrived}
+        return lost
 
 
 class Geography:

@@ -194,6 +194,7 @@ class Node:
             if isinstance(link.carrier, OpenvpnCarrier):
                 link.carrier.connected = False
         self.tunnels.clear()
+        self.mesh.moved()
         self.mesh.refresh(self)
 
     def revive(self) -> None:

@@ -62,7 +62,7 @@ class Routers:
             jitter_s=lambda: self.jitter_s,
             tell=lambda name, alive, _rtt: self.heard.append((index, name, alive)),
             on_routes=self.changes.append,
-            moved=lambda: None,
+            moved=lambda _destination: None,
             seqno=65530,
         )
 

@@ -39,13 +39,15 @@ def test_reading_along_changes_nothing() -> None:
 
 def test_who_is_unreached_is_who_has_no_path() -> None:
     mesh = weathered(3, seconds=6)  # while it forms
-    for _ in range(20):
+    for step in range(60):
         mesh.run(0.3)
+        if step == 40:
+            mesh.nodes[2].kill()
         expected = {
             (a.index, b.index)
             for a in mesh.nodes
             for b in mesh.nodes
-            if a is not b and mesh.path(a, b) is None
+            if a.alive and b.alive and a is not b and mesh.path(a, b) is None
         }
         assert mesh.unreached(mesh.nodes) == expected
 
