@@ -29,5 +29,5 @@ double paths_quantile(double *values, int64_t count, int64_t rank);
 void paths_direct(const paths_underlay *underlay, int32_t from, int32_t *row_us);
 void paths_pairs(const paths_underlay *underlay, const int32_t *a, const int32_t *b, int32_t count,
                  int32_t *out_us);
-int paths_best(const paths_underlay *underlay, const int32_t *sources, int32_t count, int32_t relay_us,
-               int32_t *best_us);
+int paths_relax(const paths_underlay *underlay, int32_t first, int32_t end, int32_t count, int32_t relay_us,
+                int32_t *best_us, uint8_t *closer);

@@ -38,46 +38,39 @@ void paths_pairs(const paths_underlay *underlay, const int32_t *a, const int32_t
         out_us[i] = pair_us(underlay, a[i], b[i]);
 }
 
-/* Shortest paths from each source to every node over the complete graph, each relay adding relay_us (count x nodes).
+/* One turn of the search for shortest paths over the complete graph, each relay adding relay_us: through each of the
+ * relays first .. end - 1, for those of count sources that have come closer to it since its last turn (closer, count x
+ * nodes, as best_us).  Turns are repeated until none returns 1, "something has come closer".
  *
- * Every row of the underlay is gone through for all sources together, and again only for those that have come closer
- * to that node since: rows are dear where they are computed, and most best paths have one relay or none.
- * Returns -1 when there is no memory. */
-int paths_best(const paths_underlay *underlay, const int32_t *sources, int32_t count, int32_t relay_us,
-               int32_t *best_us)
+ * All sources together, because the underlay's rows are dear where they are computed; again only for what changed,
+ * because most best paths have one relay or none.  Returns -1 when there is no memory. */
+int paths_relax(const paths_underlay *underlay, int32_t first, int32_t end, int32_t count, int32_t relay_us,
+                int32_t *best_us, uint8_t *closer)
 {
     size_t n = underlay->nodes;
+    int changed = 0;
     int32_t *row_us = malloc(n * sizeof *row_us);
-    uint8_t *closer = malloc(n * count + 1);
-    int failed = !row_us || !closer;
-    for (int32_t s = 0; s < count && !failed; s++) {
-        paths_direct(underlay, sources[s], best_us + s * n);
-        memset(closer + s * n, 1, n);
-        closer[s * n + sources[s]] = 0;
-    }
-    for (int again = !failed; again;) {
-        again = 0;
-        for (size_t relay = 0; relay < n; relay++) {
-            int have_row = 0;
-            for (int32_t s = 0; s < count; s++) {
-                if (!closer[s * n + relay])
-                    continue;
-                if (!have_row)
-                    paths_direct(underlay, (int32_t)relay, row_us);
-                have_row = 1;
-                closer[s * n + relay] = 0;
-                int32_t *best = best_us + s * n, base = best[relay] + relay_us;
-                for (size_t to = 0; to < n; to++) {
-                    if (base + row_us[to] < best[to]) {
-                        best[to] = base + row_us[to];
-                        closer[s * n + to] = 1;
-                        again = 1;
-                    }
+    if (!row_us)
+        return -1;
+    for (int32_t relay = first; relay < end; relay++) {
+        int have_row = 0;
+        for (int32_t s = 0; s < count; s++) {
+            if (!closer[s * n + relay])
+                continue;
+            if (!have_row)
+                paths_direct(underlay, relay, row_us);
+            have_row = 1;
+            closer[s * n + relay] = 0;
+            int32_t *best = best_us + s * n, base = best[relay] + relay_us;
+            for (size_t to = 0; to < n; to++) {
+                if (base + row_us[to] < best[to]) {
+                    best[to] = base + row_us[to];
+                    closer[s * n + to] = 1;
+                    changed = 1;
                 }
             }
         }
     }
     free(row_us);
-    free(closer);
-    return failed ? -1 : 0;
+    return changed;
 }

@@ -4,19 +4,21 @@ The work is done in C (``_native/paths.c``); ``paths_model.py`` is the same in p
 """
 
 import math
+import threading
 from array import array
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import add
 from typing import Any
 
 from netns_lab._native._paths import ffi, lib
 from netns_lab.simulate.overlay import Arcs
-from netns_lab.simulate.threads import WORKERS, shares
+from netns_lab.simulate.threads import WORKERS, in_parallel, shares
 
 INFINITE = 65535
 """RFC 8966 §3.2.6: a route of this metric is none."""
+PARTS = 8 * WORKERS
+"""More than there are processors, so that Ctrl-C does not wait for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,15 @@ def find_routes(
     columns = {"first": arcs.first, "to": arcs.to, "back": arcs.back, "cost": cost, "rtt_us": rtt_us}
     buffers = {name: ffi.from_buffer("int32_t[]", values) for name, values in columns.items()}
     mesh = ffi.new("paths_mesh *", {"nodes": arcs.nodes, **buffers})
-    work = [(part, True) for part in shares(sampled)] + [(part, False) for part in shares(others)]
+    work = [(part, True) for part in shares(sampled)]
+    work += [(part, False) for part in shares(others, PARTS)]
 
-    def grow(job: tuple[Sequence[int], bool]) -> tuple["array[int]", Paths]:
+    def grow(job: tuple[Sequence[int], bool], _stop: threading.Event) -> tuple["array[int]", Paths]:
         destinations, keep = job
         return _grow(mesh, len(arcs.to), destinations, arcs.nodes if keep else 0, relay_us)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        done = list(pool.map(grow, work))
     carried = array("i", bytes(4 * len(arcs.to)))
+    done = in_parallel(grow, work)
     paths, hops = array("q"), array("h")
     for part_carried, part in done:
         carried = array("i", map(add, carried, part_carried))

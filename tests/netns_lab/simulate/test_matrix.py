@@ -63,7 +63,7 @@ def test_two_measurements_of_one_rtt_give_their_mean_and_a_note(tmp_path: Path) 
     [
         ("", ["is empty: a square matrix of RTT in ms is wanted, one line a host"]),
         ("\n\n", ["is empty: a square matrix of RTT in ms is wanted, one line a host"]),
-        ("0\n", ["has 1 hosts; 2 to 10000 are possible"]),
+        ("0\n", ["has 1 hosts; 2 to 5000 are possible"]),
         ("0,1,2\n1,0,2\n", ["is not square: 2 lines of 3 values"]),
         (GOOD.replace("10,0,30.5", "10,0"), ["line 2: 2 values, but there are 3 lines"]),
         (GOOD.replace("10,20", "ten,20"), ["line 1, column 2: 'ten' is not a number"]),
@@ -86,7 +86,7 @@ def test_two_measurements_of_one_rtt_give_their_mean_and_a_note(tmp_path: Path) 
         ("i,j\n0,1\n", ["has 2 hosts at 0 times; at least 2 at 1 are wanted"]),
         ("i,j,t1\n0,1,5\n0,2,5\n", ["no line for the pair 1,2"]),
         ("i,j,t1\n0,1,5\n0,1,5\n", ["line 3: the pair 0,1 for the second time"]),
-        ("i,j,t1\n1,0,5\n0,1,5\n", ["line 2: hosts 1,0: i < j < 10000 is wanted, each pair once"]),
+        ("i,j,t1\n1,0,5\n0,1,5\n", ["line 2: hosts 1,0: i < j < 2000 is wanted, each pair once"]),
         ("i,j,t1\na,1,5\n0,1,5\n", ["line 2: 'a,1' are not the numbers of two hosts"]),
         (
             "i,j,t1,t2\n0,1,5\n0,1,5,5\n",
