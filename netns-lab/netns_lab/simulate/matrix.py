@@ -85,11 +85,11 @@ def _matrix(path: Path, lines: list[Line], mistakes: Mistakes) -> Delays:
         widths.add(len(cells))
         if len(cells) != hosts:
             mistakes.add(f"{len(cells)} values, but there are {hosts} lines", line=line[0])
-        values = (
+        measured = (
             0.0 if row == column else _rtt_ms(cell, mistakes, line[0], left + column + 1)
             for column, cell in enumerate(cells)
         )
-        rows.append(array("d", values))
+        rows.append(array("d", measured))
     if len(widths) == 1 and widths != {hosts}:
         mistakes = Mistakes(path)  # one mistake, not as many as there are lines
         mistakes.add(f"is not square: {hosts} lines of {widths.pop()} values")
