@@ -179,6 +179,50 @@ def test_any_other_table_is_read_or_a_config_error(
     _parses_or_is_refused(document)
 
 
+PIECES = (
+    "",
+    '"',
+    "#",
+    "[",
+    "]",
+    "{",
+    "}",
+    "=",
+    "\n",
+    "nan",
+    '"""',
+    "'''",
+    ".",
+    ",",
+    "[[site]]\n",
+    "-1",
+    "\\",
+    "é",
+)
+
+
+@given(
+    st.sampled_from(["everything", "demo"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.sampled_from(PIECES)), max_size=3),
+)
+def test_a_damaged_file_is_a_topology_or_a_config_error(
+    tmp_path_factory: pytest.TempPathFactory, name: str, damages: list[tuple[float, int, str]]
+) -> None:
+    text = (TOPOLOGIES / f"{name}.toml").read_text()
+    for where, missing, piece in damages:
+        at = round(where * len(text))
+        text = text[:at] + piece + text[at + missing :]
+    file = tmp_path_factory.getbasetemp() / "damaged.toml"
+    file.write_text(text)
+    try:
+        load_topology(file)
+    except ConfigError as exc:
+        problems = exc.problems
+    else:
+        return
+    assert all(problem.startswith(f"{file}:") for problem in problems)
+
+
 def _parses_or_is_refused(document: dict[str, Any]) -> None:
     try:
         parse_topology(document, name="x", source="x")
