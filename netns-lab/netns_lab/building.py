@@ -145,23 +145,18 @@ class SiteBuilder:
         between = carrier_network(self._number)
         for box in boxes:
             box.sysctl(_EVERY_MACHINE | _BRIDGE | (_WITH_IPV6 if site.lan6 else _WITHOUT_IPV6))
+        outside = self._outside("inet")
         if site.carrier:
-            carrier = boxes[0]
-            cable = [
-                f"link add lan0 type veth peer name inet netns {home.namespace}",
-                "link set lan0 master lan up",
+            cable = f"link add lan0 type veth peer name inet netns {home.namespace}"
+            inside = [*_bridge(), cable, "link set lan0 master lan up", f"addr add {between[1]}/24 dev lan"]
+            boxes[0].ip([*outside, *inside])
+            outside = [
+                f"link set inet mtu {site.mtu} up",
+                f"addr add {between[2]}/24 dev inet",
+                f"route add default via {between[1]}",
             ]
-            carrier.ip([*self._outside("inet"), *_bridge(), *cable, f"addr add {between[1]}/24 dev lan"])
-            home.ip(
-                [
-                    f"link set inet mtu {site.mtu} up",
-                    f"addr add {between[2]}/24 dev inet",
-                    f"route add default via {between[1]}",
-                ]
-            )
-        else:
-            home.ip(self._outside("inet"))
-        home.ip([*_bridge(), *self._cables(), f"addr add {site.lan[1]}/{site.lan.prefixlen} dev lan"])
+        lan = f"addr add {site.lan[1]}/{site.lan.prefixlen} dev lan"
+        home.ip([*outside, *_bridge(), *self._cables(), lan])
         for box, kind in zip(boxes, reversed(BOXES[site.nat]), strict=True):
             install_nat(box, kind, inside="lan", outside="inet", hairpin=site.hairpin and box is boxes[0])
             if site.mtu < MTU_MAX:
