@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_only_an_answer_with_status_200_is_one(small: Topology, status: str, exp
     with Lab(small) as lab:
         assert asyncio.run(http_get(lab.machines["b"], "203.0.113.1", "/ca")) is None
         assert asyncio.run(ask(lab)) == expected
+
+
+@pytest.mark.root
+async def test_a_daemon_is_started_as_topology_and_scenario_say(small: Topology) -> None:
+    nodes = tuple(
+        replace(node, client_count=7, options=("--country", "FR"), clock_offset_s=-86400.0)
+        if node.name == "b"
+        else node
+        for node in small.node_list
+    )
+    with Lab(replace(small, node_list=nodes)) as lab, Mesh(lab, registry="a", client_count=3) as mesh:
+        mesh.options["c"] = ["--ip", "203.0.113.3"]
+        wrong_clock, told = mesh.daemon_command("b"), mesh.daemon_command("c")
+    assert wrong_clock[:4] == ["faketime", "--exclude-monotonic", "-f", "-86400.0s"]
+    assert wrong_clock[-4:] == ["--client-count", "7", "--country", "FR"]
+    assert "faketime" not in told
+    assert told[-4:] == ["--client-count", "3", "--ip", "203.0.113.3"]
 
 
 @pytest.mark.root

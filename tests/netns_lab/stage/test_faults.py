@@ -77,6 +77,11 @@ async def test_a_machine_without_power_has_no_process_and_no_one_minds(small: To
         world = faults(lab, mesh)
         for node in ("a", "b", "c"):
             world.start_daemon(node)
+        state = lab.machines["a"].directory / "state"
+        (state / "peers").mkdir(parents=True)
+        world.forget("a")
+        world.forget("b")  # which remembers nothing
+        assert not state.exists()
         child = lab.machines["a"].start(["sleep", "1000"], log=mesh.log("a"))
         await world.kill("a")
         assert child.wait() == -signal.SIGKILL

@@ -75,6 +75,9 @@ async def test_a_flow_over_a_relay_knows_its_way(small: Topology) -> None:
         flow = stage.flow("a", "b")
         await stage.wait_for(relayed("a", "b", by=1), within_s=10)
         assert await stage.relays("a", "b") == ("c",)
+        since_s = stage.now()
+        assert 0.03 < (await stage.first_answer(flow, since_s, within_s=10) or 0) < 5
+        assert await stage.first_answer(flow, since_s + 1000, within_s=0.1) is None
         await stage.settled()
         assert flow.track.now == ("a", "c", "b")
         assert flow.packets.median_ms() == pytest.approx(40, abs=8)  # 15 ms and 5 ms, both ways
