@@ -12,7 +12,6 @@ import pytest
 
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.programs import own_environment
-from netns_lab.scenarios import SCENARIOS
 
 COMMAND = [sys.executable, "-c", "import sys; from netns_lab.cli import main; sys.exit(main())"]
 QUICK = ("babeld_killed", "mac_rotation", "registry_away", "revoked")
@@ -33,7 +32,6 @@ def test_a_scenario_ends_as_expected_and_leaves_only_its_report(name: str, tmp_p
         output, told = process.communicate()
     report = json.loads(output)
     assert report["outcome"] == "as expected", told
-    assert report["verdict"] == SCENARIOS[name].expected, told
     assert process.returncode == (0 if report["verdict"] == "pass" else 1)
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.json", "timeline.svg"]
     assert "files and logs of the lab" not in told

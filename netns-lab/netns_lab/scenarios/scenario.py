@@ -20,6 +20,7 @@ class NotYet:
     reached: Mapping[str, str]  # figure -> what was measured, in words
     why: str
     issue: int  # that will mend it
+    sometimes: bool = False  # the machine's speed or chance decide: a pass is no news
 
 
 class Outcome(enum.Enum):
@@ -51,7 +52,8 @@ class Scenario:
         known = set(self.not_yet.reached) if self.not_yet else set()
         if story.broken or set(story.missed) - known:
             return Outcome.WORSE
-        return Outcome.BETTER if self.not_yet and story.passed else Outcome.AS_EXPECTED
+        news = self.not_yet is not None and not self.not_yet.sometimes and story.passed
+        return Outcome.BETTER if news else Outcome.AS_EXPECTED
 
     def now_met(self, story: Story) -> tuple[str, ...]:
         """Figures that were known to miss their bound and did not."""
@@ -66,5 +68,6 @@ class Scenario:
             "why": self.not_yet.why,
             "issue": self.not_yet.issue,
             "reached": dict(self.not_yet.reached),
+            "sometimes": self.not_yet.sometimes,
         }
         return {"expected": "fail", "not_yet": not_yet}

@@ -75,11 +75,15 @@ class Flow:
         self._thread.start()
         return self
 
+    def end(self) -> None:
+        """Send no more; :meth:`stop` waits for the rest."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Stop sending, wait for the replies under way, and give the socket back; harmless when done."""
         if self._socket is None:
             return
-        self._stop.set()
+        self.end()
         self._thread.join()
         self._socket.close()
         self._socket = None

@@ -63,7 +63,11 @@ class Stage(Faults):
         for task in self._tasks:
             task.cancel()
         for flow in self.flows:
+            flow.end()
+        for flow in self.flows:
             flow.stop()
+        if pauses := sum(flow.pauses for flow in self.flows):
+            self.event(f"the lab itself was too busy to send, {pauses} times")
         self.mesh.__exit__(kind, value, trace)
 
     @property

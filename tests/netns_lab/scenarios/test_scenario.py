@@ -11,6 +11,8 @@ from netns_lab.stage.story import Figure, Story
 
 NOT_YET = NotYet({"blackout": "4.1 s", "lost": "12"}, "hellos are slow", 4)
 
+SOMETIMES = NotYet({"blackout": "4.1 s"}, "slow machines are slow", 4, sometimes=True)
+
 
 async def play(stage: Stage) -> None:
     """Never played here."""
@@ -33,6 +35,9 @@ def told(**figures: float) -> Story:
         (NOT_YET, {"blackout": 2, "lost": 0}, Outcome.AS_EXPECTED),
         (NOT_YET, {"blackout": 2, "other": 2}, Outcome.WORSE),
         (NOT_YET, {"blackout": 1, "lost": 0}, Outcome.BETTER),
+        (SOMETIMES, {"blackout": 1}, Outcome.AS_EXPECTED),
+        (SOMETIMES, {"blackout": 2}, Outcome.AS_EXPECTED),
+        (SOMETIMES, {"lost": 2}, Outcome.WORSE),
     ],
 )
 def test_outcomes(not_yet: NotYet | None, figures: dict[str, float], outcome: Outcome) -> None:
@@ -59,4 +64,5 @@ def test_the_expectation_is_told_with_its_reason() -> None:
         "why": "hellos are slow",
         "issue": 4,
         "reached": {"blackout": "4.1 s", "lost": "12"},
+        "sometimes": False,
     }
