@@ -102,7 +102,7 @@ int sw_receive(sw_switch *sw, int from_port, const uint8_t *data, size_t len, in
         return drop(sw, from, SW_SILENT);
     if (data[0] & 1) {
         if (!is_neighbour_search(data, len))
-            return drop(sw, from, SW_GROUP);
+            return drop(sw, from, SW_MULTICAST);
         if (p->flood_ns > now_ns + FLOOD_BURST_NS)
             return drop(sw, from, SW_FLOOD);
         p->flood_ns = (p->flood_ns > now_ns ? p->flood_ns : now_ns) + FLOOD_NS;

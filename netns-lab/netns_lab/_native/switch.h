@@ -1,11 +1,11 @@
-/* What Python sees of switch.c, switch_loop.c and descriptors.c.  build_switch.py hands this very text to
+/* What Python sees of the C files beside this one.  build_switch.py hands this very text to
  * cffi: nothing for the preprocessor here. */
 
 typedef struct sw_switch sw_switch;
 
 /* Why a frame was dropped; the names and meanings are in netns_lab/internet/switch_model.py. */
 enum sw_reason {
-    SW_MALFORMED, SW_SOURCE, SW_UNKNOWN, SW_GROUP, SW_FLOOD, SW_SILENT, SW_CUT, SW_MTU, SW_LOSS, SW_RATE,
+    SW_MALFORMED, SW_SOURCE, SW_UNKNOWN, SW_MULTICAST, SW_FLOOD, SW_SILENT, SW_CUT, SW_MTU, SW_LOSS, SW_RATE,
     SW_FULL, SW_PORT, SW_REASONS
 };
 

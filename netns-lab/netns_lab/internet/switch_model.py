@@ -29,7 +29,7 @@ class Reason(IntEnum):
     MALFORMED = 0  # runt or too long
     SOURCE = 1  # not from the MAC address that belongs to its port
     UNKNOWN = 2  # addressed to no port
-    GROUP = 3  # to a group address, and neither ARP nor neighbour discovery
+    MULTICAST = 3  # to a group address, and neither ARP nor neighbour discovery
     FLOOD = 4  # more of these than FLOOD_NS allows
     SILENT = 5  # its port, or the one it was for, is silent
     CUT = 6  # the pair is cut, or was while the frame was in flight
@@ -184,7 +184,7 @@ class SwitchModel:
             return Reason.SILENT
         if frame[0] & 1:
             if not _searches_neighbour(frame):
-                return Reason.GROUP
+                return Reason.MULTICAST
             if port.flood_ns > now_ns + FLOOD_BURST_NS:
                 return Reason.FLOOD
             port.flood_ns = max(port.flood_ns, now_ns) + FLOOD_NS

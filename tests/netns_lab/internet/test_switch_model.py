@@ -296,7 +296,7 @@ def test_only_arp_and_neighbour_discovery_are_flooded_and_not_without_end() -> N
     assert sent == 256 - 1
     assert native.receive(1, arp(1), now_ns=0) == PORTS - 1  # each port has its own share
     assert native.receive(0, arp(0), now_ns=10**9) == PORTS - 1
-    assert native.dropped()[0][Reason.GROUP] == 2
+    assert native.dropped()[0][Reason.MULTICAST] == 2
     assert native.dropped()[0][Reason.FLOOD] == 1000 - sent
 
 
