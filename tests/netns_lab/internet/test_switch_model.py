@@ -88,40 +88,59 @@ class NativeSwitch:
 
 
 _PORT = st.integers(0, PORTS - 1)
-_PAIR = st.permutations(range(PORTS)).map(lambda order: order[:2])
-_DURATION = st.one_of(st.integers(0, 40), st.integers(0, 500 * MILLISECOND))
-_PACE = st.one_of(st.just(0), st.integers(1, 1 << 20), st.integers(1, (1 << 44) - 1))
+_PAIR = st.sampled_from([(a, b) for a in range(PORTS) for b in range(PORTS) if a != b])
+_DURATION = st.one_of(st.integers(0, 40), st.integers(0, 50 * MILLISECOND), st.integers(0, 10**9))
+# A frame of 100 bytes takes 0, 1 to 100 ms, or anything.
+_PACE = st.one_of(st.just(0), st.integers(650_000_000, 65_000_000_000), st.integers(1, (1 << 44) - 1))
 _LINK = st.fixed_dictionaries(
-    {},
+    {"delay_ns": _DURATION},
     optional={
-        "delay_ns": _DURATION,
         "jitter_ns": _DURATION,
         "pace": _PACE,
         "loss": st.integers(0, 1 << 31),
-        "mtu": st.integers(1, 100),
+        "mtu": st.integers(60, 120),
         "reorder": st.booleans(),
     },
 )
-_FRAME = st.one_of(
-    st.builds(frame, _PORT, _PORT, st.integers(0, 1 << 30), size=st.integers(14, 120)),
-    st.builds(
-        frame, _PORT, _PORT, kind=st.sampled_from([b"\x86\xdd", b"\x08\x06", b"\x12\x34"]), size=st.just(110)
-    ),
-    st.builds(arp, _PORT),
-    st.builds(icmpv6, _PORT, st.sampled_from([130, 133, 135, 136])),
-    st.builds(frame, _PORT, st.just(PORTS)),  # to no port
-    st.builds(frame, _PORT, _PORT, size=st.integers(1999, 2002)),
-    st.binary(max_size=60),
-    st.builds(lambda source, rest: b"\xff" * 6 + mac(source) + rest, _PORT, st.binary(max_size=80)),
+_KIND = st.sampled_from([b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x12\x34"])
+_ORDINARY = _PAIR.flatmap(
+    lambda pair: st.tuples(
+        st.just(pair[0]),
+        st.builds(frame, *map(st.just, pair), st.integers(0, 1 << 30), size=st.integers(14, 140), kind=_KIND),
+    )
 )
+_STRANGE = st.one_of(
+    st.tuples(_PORT, st.builds(frame, _PORT, st.integers(0, PORTS))),  # not its own address, or to no port
+    st.tuples(_PORT, st.binary(max_size=60)),
+    _PORT.flatmap(
+        lambda port: st.tuples(
+            st.just(port),
+            st.one_of(
+                st.builds(icmpv6, st.just(port), st.integers(130, 137)),
+                st.builds(frame, st.just(port), _PORT, size=st.integers(1999, 2002)),
+                st.binary(max_size=80).map(lambda rest: b"\xff" * 6 + mac(port) + b"\x86\xdd" + rest),
+            ),
+        )
+    ),
+)
+_COPIES = st.integers(1, 12)
 _ACTION = st.one_of(
+    *[st.tuples(st.just("frame"), _ORDINARY, _COPIES)] * 4,
+    st.tuples(st.just("frame"), _STRANGE, _COPIES),
+    st.tuples(st.just("frame"), _PORT.map(lambda port: (port, arp(port))), st.sampled_from([1, 2, 300])),
     st.tuples(st.just("link"), _PAIR, _LINK),
     st.tuples(st.just("cut"), _PAIR, st.booleans()),
     st.tuples(st.just("silent"), _PORT, st.booleans()),
     st.tuples(st.just("line"), _PORT, _PACE, _PACE),
-    st.tuples(st.just("frame"), _PORT, _FRAME, st.integers(1, 12)),
-    st.tuples(st.just("frame"), _PORT, _FRAME, st.integers(1, 12)),
-    st.tuples(st.just("wait"), _DURATION),
+    *[st.tuples(st.just("wait"), _DURATION)] * 3,
+)
+_BEGINNING = st.tuples(
+    *(
+        st.tuples(st.just("link"), st.just((a, b)), _LINK)
+        for a in range(PORTS)
+        for b in range(PORTS)
+        if a != b
+    )
 )
 
 
@@ -137,14 +156,24 @@ def apply(switch: SwitchModel | NativeSwitch, action: tuple[object, ...]) -> Non
             switch.set_line(port, up, down)
 
 
-@settings(max_examples=600, deadline=None)
-@given(st.integers(0, (1 << 64) - 1), st.integers(0, 1 << 62), st.lists(_ACTION, max_size=60))
-def test_native_switch_follows_the_model(seed: int, now: int, actions: list[tuple[object, ...]]) -> None:
-    model, native = SwitchModel(PORTS, POOL, seed), NativeSwitch(seed=seed)
-    for action in [*actions, ("wait", 1 << 61)]:
+dropped = [0] * len(Reason)  # in all examples together
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    st.integers(0, (1 << 64) - 1),
+    st.integers(0, 1 << 62),
+    st.sampled_from([24, 2048]),
+    _BEGINNING,
+    st.lists(_ACTION, max_size=60),
+)
+def follow(
+    seed: int, now: int, pool: int, beginning: tuple[tuple[object, ...]], actions: list[tuple[object, ...]]
+) -> None:
+    model, native = SwitchModel(PORTS, pool, seed), NativeSwitch(PORTS, pool, seed)
+    for action in [*beginning, *actions, ("wait", 1 << 61)]:
         match action:
-            case "frame", int(port), bytes(data), int(copies):
-                data = data[:6] + mac(port) + data[12:] if len(data) > 13 and data[-1] != 1 else data
+            case "frame", [int(port), bytes(data)], int(copies):
                 for _ in range(copies):
                     assert model.receive(port, data, now) == native.receive(port, data, now)
             case "wait", int(duration):
@@ -155,6 +184,36 @@ def test_native_switch_follows_the_model(seed: int, now: int, actions: list[tupl
                 apply(native, action)
         assert model.next_due_ns() == native.next_due_ns()
         assert model.dropped() == native.dropped()
+    for of_port in model.dropped():
+        dropped[:] = [all_examples + here for all_examples, here in zip(dropped, of_port, strict=True)]
+
+
+def test_native_switch_follows_the_model() -> None:
+    follow()
+    for reason in set(Reason) - {Reason.PORT}:  # that one is the loop's
+        assert dropped[reason] > 20, f"the examples are too tame: {reason.name} {dropped[reason]} times"
+
+
+def test_frames_that_are_due_together_leave_in_the_order_in_which_they_began_to_wait() -> None:
+    for switch in (SwitchModel(PORTS, POOL), NativeSwitch()):
+        switch.set_line(1, 0, 1 << 16)  # 20 ns per frame
+        switch.set_link(2, 0, delay_ns=20)
+        switch.receive(0, frame(0, 1), now_ns=0)
+        switch.receive(2, frame(2, 0), now_ns=0)
+        assert switch.take(0) == []  # the first waits for the line down only now
+        assert [to for _, to, _ in switch.take(20)] == [0, 1]
+
+
+def test_frames_do_not_overtake_those_that_wait_for_a_line_that_got_fast() -> None:
+    for switch in (SwitchModel(PORTS, POOL), NativeSwitch()):
+        switch.set_line(1, 0, 1 << 16)
+        for number in range(3):
+            switch.receive(0, frame(0, 1, number), now_ns=0)
+        assert switch.take(0) == []
+        switch.set_line(1, 0, 0)
+        switch.receive(0, frame(0, 1, 3), now_ns=1)
+        assert switch.take(1) == []
+        assert [due for due, _, _ in switch.take(100)] == [20, 40, 60, 60]
 
 
 def test_a_lowered_delay_does_not_let_frames_overtake() -> None:
