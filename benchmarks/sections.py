@@ -65,6 +65,12 @@ mean over all pairs after the last round, and ratios to the best relay path that
 direct path.""",
     ),
     Section(
+        "simulator_large",
+        "Simulating ten thousand nodes",
+        """\
+A made-up world: it shows how a rule scales, not how fast an Internet is.""",
+    ),
+    Section(
         "model",
         "Node engines in virtual time",
         """\

@@ -35,14 +35,12 @@ class Case:
     title: str
     words: str
     within_s: float
-    quick: bool = False  # part of a quick run
 
 
 _RULES = f"{PLANETLAB} --tunnels 10 --rounds 40 --seed 1"
 CASES = (
-    Case("ours, 490 hosts, 40 rounds", f"{_RULES} --rule ours", 30, quick=True),
-    Case("re6st, 490 hosts, 40 rounds", f"{_RULES} --rule re6st", 30, quick=True),
-    Case("ours, 10000 nodes made up, 10 rounds", "--synthetic 10000 --rule ours --rounds 10 --seed 1", 900),
+    Case("ours, 490 hosts, 40 rounds", f"{_RULES} --rule ours", 30),
+    Case("re6st, 490 hosts, 40 rounds", f"{_RULES} --rule re6st", 30),
 )
 KNOWN = Case(
     "re6st as it is known",
@@ -65,6 +63,7 @@ class Simulated:
 
 def simulate(case: Case) -> Simulated:
     """Run one; RouterError when it states nothing."""
+    print(f"simulator: {case.title}", file=sys.stderr, flush=True)
     began, used = time.monotonic(), _children_s()
     report = report_of("simulate", *case.words.split(), "--json", within_s=2 * case.within_s + 60)
     if not report.get("rounds"):
@@ -109,17 +108,16 @@ def known_figures(rounds: Sequence[Report]) -> list[Figure]:
 
 
 def measure(options: argparse.Namespace) -> Measured:
-    """Every case; a quick run leaves out those that take minutes."""
-    figures: list[Figure] = []
-    cases = [case for case in CASES if case.quick or not options.quick]
-    for case in cases:
-        print(f"simulator: {case.title}", file=sys.stderr, flush=True)
-        figures += figures_of(case, simulate(case))
+    """Both rules; without ``--quick`` the peer's known means, too, which take minutes."""
+    figures = [each for case in CASES for each in figures_of(case, simulate(case))]
     if not options.quick:
-        print(f"simulator: {KNOWN.title}", file=sys.stderr, flush=True)
         figures += known_figures(simulate(KNOWN).rounds)
-        cases.append(KNOWN)
-    return Measured(figures, notes=[f"{case.title}: `netns-lab simulate {case.words}`" for case in cases])
+    return Measured(figures, notes=commands(*CASES, *([] if options.quick else [KNOWN])))
+
+
+def commands(*cases: Case) -> list[str]:
+    """Notes that say how to see the same."""
+    return [f"{case.title}: `netns-lab simulate {case.words}`" for case in cases]
 
 
 if __name__ == "__main__":

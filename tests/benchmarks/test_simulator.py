@@ -1,5 +1,6 @@
 """What a simulation states becomes a row; what it does not state has no value."""
 
+from benchmarks import simulator_large
 from benchmarks.simulator import CASES, KNOWN_MEAN_MS, Simulated, figures_of, known_figures
 
 LAST = {
@@ -39,3 +40,10 @@ def test_the_peer_is_held_to_the_means_it_is_known_for() -> None:
     rounds[0]["mean_ms"] += 0.2
     assert [each.met for each in known_figures(rounds)] == [False, True, True, True]
     assert known_figures([])[0].value is None
+
+
+def test_ten_thousand_nodes_and_ten_rounds_may_take_a_quarter_of_an_hour() -> None:
+    case = simulator_large.CASE
+    assert "--synthetic 10000 " in case.words
+    assert case.words.endswith("--rounds 10")
+    assert case.within_s == 15 * 60
