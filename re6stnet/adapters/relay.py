@@ -17,7 +17,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 
 
 class Channel(Protocol):
-    """An open WebSocket (``registry.client.RelayChannel``)."""
+    """An open WebSocket (``registry.relay_channel.RelayChannel``)."""
 
     async def send(self, frame: RelayFrame) -> None:
         """Raises RegistryError."""

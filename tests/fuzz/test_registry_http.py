@@ -4,6 +4,7 @@ And its decoders, ``load_request_untrusted`` and ``decode_ip_block_untrusted``: 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from caucase_ca.authority import generate_key
 from caucase_ca.ip_blocks import decode_ip_block_untrusted
 from caucase_ca.policy import load_request_untrusted
-from re6st_core.errors import CertificateError
+from re6st_core.errors import CertificateError, WireError
 from re6st_core.registry_wire import (
     BOOTSTRAP,
     CA_PATH,
@@ -32,6 +33,7 @@ from re6st_core.registry_wire import (
     RELAY,
     RENEW,
 )
+from registry.exchange import decode_head_untrusted
 from registry.http import context, private
 from tests.helpers.registry import PORT, JoinedNode, Served, request_for, request_pem, served
 
@@ -137,7 +139,7 @@ def test_any_body_anywhere_as_member_or_stranger(
 ) -> None:
     async def run() -> None:
         if member:
-            await ask(door.node.client._session(), method, door.registry.https + path, data=body)
+            await ask(door.node.session, method, door.registry.https + path, data=body)
             return
         context = ssl.create_default_context(cafile=str(door.registry.directory / "ca.crt"))
         async with aiohttp.ClientSession() as session:
@@ -181,7 +183,7 @@ def test_any_bytes(door: Door, data: bytes) -> None:
 def test_any_frames_on_the_relay(door: Door, frames: list[bytes | str]) -> None:
     async def run() -> None:
         url = door.registry.https + RELAY
-        async with door.node.client._session().ws_connect(url) as socket:
+        async with door.node.session.ws_connect(url) as socket:
             for frame in frames:
                 if socket.closed:
                     break
@@ -236,3 +238,18 @@ def test_anything_instead_of_a_block_of_addresses(data: bytes) -> None:
         decode_ip_block_untrusted(data)
     except CertificateError:
         pass
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(
+        st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 404", b"Content-Length: 5", b"Content-Length: x"])
+        | st.binary(max_size=30),
+        max_size=5,
+    ).map(b"\r\n".join)
+)
+def test_any_head_of_an_answer(head: bytes) -> None:
+    with contextlib.suppress(WireError):
+        status, length = decode_head_untrusted(head)
+        assert 100 <= status <= 599
+        assert length is None or length >= 0

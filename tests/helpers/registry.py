@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -88,7 +89,9 @@ class Served:
             certificate = await stranger.enrol(request)
         paths = save(self.directory, certificate, key)
         async with RegistryClient(self.url, self.ca, *paths) as client:
-            yield JoinedNode(client, certificate, key, *paths)
+            connector = aiohttp.TCPConnector(ssl=client._tls)
+            async with aiohttp.ClientSession(connector=connector) as session:
+                yield JoinedNode(client, certificate, key, *paths, session)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class JoinedNode:
     key: PrivateKey
     cert_path: Path
     key_path: Path
+    session: aiohttp.ClientSession
+    """For requests that our client does not make."""
 
     @property
     def prefix(self) -> Prefix:

@@ -143,7 +143,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.client.TIMEOUT_S", 0.1)
+    monkeypatch.setattr("registry.exchange.TIMEOUT_S", 0.1)
     address = own_address()
     silent = socket.create_server((address, PORT))
     with silent, pytest.raises(UnreachableError, match="did not answer in time"):
@@ -293,7 +293,7 @@ async def test_packets_carry_the_mark(tmp_path: Path, monkeypatch: pytest.Monkey
             if arguments[1] == socket.SO_MARK:
                 marks.append(self.getsockopt(socket.SOL_SOCKET, socket.SO_MARK))
 
-    monkeypatch.setattr("registry.client.socket.socket", Recording)
+    monkeypatch.setattr("registry.exchange.socket.socket", Recording)
     async with served(tmp_path) as registry:
         assert await fetch_ca(registry.url, fwmark=0x7236) == registry.ca
         key = generate_key()

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -314,3 +316,8 @@ def test_whether_it_is_needed(conf: Conf, trusted: tuple[str, str], monkeypatch:
     assert conf("--is-needed") == (0, "", "")
     monkeypatch.setattr("re6stnet.cli.conf.overlay_reached", lambda network: network == NETWORK)
     assert conf("--is-needed", *trusted) == (1, "", "")
+
+
+def test_it_starts_without_an_http_library() -> None:
+    code = "import sys, re6stnet.cli.conf; sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -91,7 +91,7 @@ async def test_a_revoked_node_is_refused_at_once_on_an_open_connection(tmp_path:
 async def test_bodies_are_bounded(tmp_path: Path) -> None:
     async with served(tmp_path) as registry, registry.node() as node:
         url = registry.https + BOOTSTRAP
-        async with node.client._session().post(url, data=bytes(MAX_BODY + 1)) as response:
+        async with node.session.post(url, data=bytes(MAX_BODY + 1)) as response:
             assert response.status == 413
 
 

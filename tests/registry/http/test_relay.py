@@ -12,8 +12,8 @@ from re6st_core.errors import RegistryError
 from re6st_core.json_wire import encode_json
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import MAX_RELAYED, RELAY, RelayFrame
-from registry.client import RelayChannel
 from registry.http import relay
+from registry.relay_channel import RelayChannel
 from tests.helpers.registry import JoinedNode, Served, now, served
 
 
@@ -23,7 +23,7 @@ def frame(peer: Prefix, message: str = "hello") -> RelayFrame:
 
 async def connect(registry: Served, node: JoinedNode) -> ClientWebSocketResponse:
     """A connection without our client's good manners."""
-    return await node.client._session().ws_connect(registry.https + RELAY)
+    return await node.session.ws_connect(registry.https + RELAY)
 
 
 async def gone(socket: ClientWebSocketResponse) -> int | None:
