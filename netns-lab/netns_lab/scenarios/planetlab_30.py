@@ -11,7 +11,7 @@ import asyncio
 from statistics import fmean
 
 from netns_lab.echo import Prober
-from netns_lab.scenarios.scenario import Scenario
+from netns_lab.scenarios.scenario import NotYet, Scenario
 from netns_lab.stage.conditions import full_mesh
 from netns_lab.stage.figures import best_ways_ms, percentile
 from netns_lab.stage.stage import Stage
@@ -58,6 +58,11 @@ SCENARIO = Scenario(
     "thirty nodes on PlanetLab delays find nearly the best paths",
     "planetlab_30.toml",
     play,
+    not_yet=NotYet(
+        {"mean_ratio_to_best": "1.34 (median 1.10, p99 6.2)"},
+        "tunnels are drawn at random and swapped rarely, not chosen by measured gain",
+        4,
+    ),
     client_count=5,
     within_s=600,
 )
