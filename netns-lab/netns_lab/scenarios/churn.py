@@ -54,7 +54,8 @@ async def play(stage: Stage) -> None:
             nonlocal opened
             while opened < TUNNELS and stage.now() - began_s < GIVE_UP_S:
                 stage.mesh.start(node)
-                opened += await tunnels_once_up(stage, node)
+                count = await tunnels_once_up(stage, node)
+                opened += count  # only now: others have counted meanwhile
                 step.progress(f"{opened} were opened")
                 await stage.mesh.stop(node)
 
