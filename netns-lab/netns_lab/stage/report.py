@@ -4,6 +4,7 @@ The folder is reserved before the scenario is played, so that a place that can't
 and gets its name when everything is on the disk.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -73,29 +74,45 @@ class ReportFolder:
 
     def __init__(self, folder: Path, *, prune: bool = False) -> None:
         """``prune``: of the folders beside it, keep the newest few."""
-        self.folder = folder
+        self.folder = folder.resolve()
         self._prune = prune
-        self._draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        self._made: list[Path] = []  # directories above the draft, from inside outwards
 
     def __enter__(self) -> "ReportFolder":
         """Raises ConfigError when nothing can be written there, or something is there."""
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        there = self.folder.exists()
+        if there and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ConfigError(f"{self.folder}: not an empty directory; choose another --report")
+        # A directory that is there may be a mount point: only inside it is the same disk.
+        name = f".{os.getpid()}.tmp"
+        self._draft = self.folder / name if there else self.folder.with_name(f".{self.folder.name}{name}")
+        self._made = [path for path in self._draft.parents if not path.exists()]
         try:
             self._draft.mkdir(parents=True)
         except OSError as exc:
+            self._remove()
             raise ConfigError(f"the report can't be written to {self.folder}: {exc.strerror}") from exc
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
         shutil.rmtree(self._draft, ignore_errors=True)
+        for path in self._made:
+            with contextlib.suppress(OSError):  # it has something in it: the report, for one
+                path.rmdir()
 
     def write(self, report: dict[str, Any]) -> None:
         """Put JSON and picture there; ConfigError when the disk does not take them: then nothing is there."""
         try:
             self._write("report.json", json.dumps(report, indent=1) + "\n")
             self._write("timeline.svg", timeline(report))
-            self._draft.rename(self.folder)  # replaces only an empty directory
+            if self._draft.parent == self.folder:
+                for name in ("timeline.svg", "report.json"):  # with the latter it is whole
+                    (self._draft / name).rename(self.folder / name)
+            else:
+                self._draft.rename(self.folder)
         except OSError as exc:
             raise ConfigError(f"the report can't be written to {self.folder}: {exc.strerror}") from exc
         if self._prune:

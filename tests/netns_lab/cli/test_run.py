@@ -169,10 +169,11 @@ def test_a_story_that_cannot_go_on_fails_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_full_disk_in_the_report_folder_is_one_line_and_status_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["", "report"])
+def test_a_full_disk_in_the_report_folder_is_one_line_and_status_2(tmp_path: Path, below: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", tmp_path], check=True)
     try:
-        with run_story(tmp_path / "report", "--exit") as process:
+        with run_story(tmp_path / below, "--exit") as process:
             lab_id = lab_of(process)
             _, errors = process.communicate(timeout=30)
         left = list(tmp_path.iterdir())

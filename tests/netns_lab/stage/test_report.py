@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,21 @@ def test_a_report_is_json_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_what_was_not_written_leaves_nothing(tmp_path: Path) -> None:
-    with ReportFolder(tmp_path / "report"):
-        pass
-    assert names(tmp_path) == []
+    for folder in (tmp_path / "report", tmp_path / "deep" / "er" / "report", tmp_path):
+        with ReportFolder(folder):
+            pass
+        assert names(tmp_path) == []
+
+
+@pytest.mark.root
+def test_an_empty_directory_is_filled_also_when_a_disk_is_mounted_there(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=True)
+    try:
+        with ReportFolder(tmp_path) as folder:
+            folder.write(REPORT)
+        assert names(tmp_path) == ["report.json", "timeline.svg"]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_a_folder_with_something_in_it_is_refused_before_anything_runs(tmp_path: Path) -> None:
