@@ -24,9 +24,10 @@ from typing import Any
 from babel_ctl.config import LAN, BabeldConfig
 from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
-from re6st_core.address import Endpoint
+from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
+from re6st_core.peer_wire import WIREGUARD
 from re6stnet.adapters import openvpn
 from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
@@ -129,6 +130,11 @@ class Daemon:
         ip = endpoint.ip
         return ip not in self._identity.network.cidr and not (ip.is_loopback or ip.is_reserved)
 
+    @property
+    def _protocols(self) -> tuple[Protocol, ...]:
+        """What to announce: TCP always, for messages; who sees no UDP endpoint of ours offers OpenVPN."""
+        return tuple(Protocol) if WIREGUARD in self._settings.transports else (Protocol.TCP,)
+
     def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
         return Registrar(
             client,
@@ -137,6 +143,7 @@ class Daemon:
             port=self._settings.port,
             announced=self._settings.ip,
             country=self._settings.country,
+            protocols=self._protocols,
             own_addresses=lambda: kernel.underlay_addresses(
                 self._identity.network.cidr, tunnel_prefix=DEVICE_PREFIX
             ),
@@ -175,6 +182,7 @@ class Daemon:
             new_nonce=new_nonce,
             client_count=self._settings.client_count,
             max_clients=self._settings.max_clients,
+            transports=self._settings.transports,
             usable=self._usable,
         )
         relay = Relay(client.relay, self._rng)

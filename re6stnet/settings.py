@@ -9,9 +9,11 @@ from typing import Any
 
 from re6st_core.address import IPAddress
 from re6st_core.errors import ConfigError
+from re6st_core.peer_wire import OPENVPN, WIREGUARD
 from re6st_core.registry_wire import https_url
 
 DEFAULT_PORT = 1194
+TRANSPORTS = (WIREGUARD, OPENVPN)
 _DEVICE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
@@ -37,6 +39,8 @@ class Settings:
     """None: as the network says."""
     max_clients: int | None = None
     country: str | None = None
+    transports: tuple[str, ...] = TRANSPORTS
+    """What tunnels may be made of."""
     verbose: int = 2
 
     @property
@@ -78,6 +82,12 @@ def settings_from(options: Mapping[str, Any], *, base: Path) -> Settings:
     country = options.get("country")
     if country is not None and not _COUNTRY.fullmatch(country):
         problems.append(f"--country {country!r} is not an ISO 3166 code of two capital letters")
+    transports = tuple(dict.fromkeys(options.get("transport") or TRANSPORTS))
+    problems += [
+        f"--transport {each!r} is not one of {', '.join(TRANSPORTS)}"
+        for each in transports
+        if each not in TRANSPORTS
+    ]
     paths = {
         name: base / options[name]
         for name in ("ca", "cert", "key", "log", "run", "state")
@@ -101,6 +111,7 @@ def settings_from(options: Mapping[str, Any], *, base: Path) -> Settings:
         client_count=numbers["client_count"],
         max_clients=numbers["max_clients"],
         country=country,
+        transports=transports,
         verbose=2 if numbers["verbose"] is None else numbers["verbose"],
     )
 

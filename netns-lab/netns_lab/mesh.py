@@ -22,7 +22,7 @@ from netns_lab import cleanup
 from netns_lab.lab import Lab
 from netns_lab.namespace import Machine, last_line
 from netns_lab.programs import own
-from netns_lab.topology.model import OVERLAY
+from netns_lab.topology.model import OVERLAY, TRANSPORTS
 from re6st_core.errors import RouterError
 
 T = TypeVar("T")
@@ -193,6 +193,8 @@ class Mesh:
         declared = self._lab.topology.node(node)
         wanted = self._client_count if declared.client_count is None else declared.client_count
         argv += ["--port", str(self._port), "--client-count", str(wanted)]
+        if set(declared.transports) != set(TRANSPORTS):
+            argv += [word for transport in declared.transports for word in ("--transport", transport)]
         return self._on_its_clock(node, [*argv, *declared.options, *self.options.get(node, ())])
 
     def _on_its_clock(self, node: str, argv: list[str]) -> list[str]:

@@ -32,7 +32,11 @@ _T = TypeVar("_T")
 
 
 class Registrar:
-    """``announced``: addresses that the operator gave; ``own_addresses``: underlay addresses of this host."""
+    """Of one node.
+
+    ``announced``: addresses that the operator gave; ``own_addresses``: underlay addresses of this host;
+    ``protocols``: those by which the node is reached at its port.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Registrar:
         port: int,
         announced: tuple[IPAddress, ...],
         country: str | None,
+        protocols: Collection[Protocol] = (Protocol.UDP, Protocol.TCP),
         own_addresses: Callable[[], Awaitable[Collection[IPAddress]]],
         rng: random.Random,
         post: Post,
@@ -53,6 +58,7 @@ class Registrar:
         self._port = port
         self._announced = announced
         self._country = country
+        self._protocols = protocols
         self._own_addresses = own_addresses
         self._rng = rng
         self._post = post
@@ -131,7 +137,7 @@ class Registrar:
         return tuple(
             Endpoint(address, self._port, protocol, self._country)
             for address in addresses
-            for protocol in (Protocol.UDP, Protocol.TCP)
+            for protocol in self._protocols
         )
 
 

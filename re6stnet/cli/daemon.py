@@ -54,6 +54,12 @@ def parser() -> Parser:
     add("--client-count", metavar="N", help="tunnels to open (default: as the network says)")
     add("--max-clients", metavar="N", help="tunnels to accept (default: as the network says)")
     add("--country", metavar="CC", help="country to announce, ISO 3166")
+    add(
+        "--transport",
+        metavar="NAME",
+        action="append",
+        help="wireguard or openvpn: what tunnels may be made of (repeatable; default: both)",
+    )
     add("--check", action="store_true", help="check the settings, then leave")
     return top
 

@@ -8,11 +8,11 @@ shell --handle(event, now)--> Engine --commands--> shell
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
-from re6st_core.peer_wire import Answer, Close, Offer
+from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import (
     AskBootstrap,
@@ -61,7 +61,8 @@ class Engine:
     """One node.
 
     ``rng`` only spreads choices; ``new_nonce`` (32 hexadecimal digits) must be unguessable; ``client_count``
-    and ``max_clients`` override the network's parameters; ``usable``: whether a tunnel may go to an endpoint.
+    and ``max_clients`` override the network's parameters; ``transports``: what tunnels may be made of;
+    ``usable``: whether a tunnel may go to an endpoint.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Engine:
         new_nonce: Callable[[], str],
         client_count: int | None = None,
         max_clients: int | None = None,
+        transports: Collection[str] = (WIREGUARD, OPENVPN),
         usable: Callable[[Endpoint], bool] = lambda _endpoint: True,
     ) -> None:
         self._own = own
@@ -83,6 +85,7 @@ class Engine:
         self.peers = PeerBook(own, usable)
         self.routes = RouteTable()
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
+        self.tunnels.transports = transports
         self._follow(parameters)
         self._relay = False
         self._stopping = False

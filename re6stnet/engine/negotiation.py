@@ -54,6 +54,7 @@ class Negotiator:
         self._budgets: OrderedDict[Prefix, tuple[float, float]] = OrderedDict()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.max_clients = MAX_TUNNELS
+        self.transports: Collection[str] = (WIREGUARD, OPENVPN)
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(self._tunnels.values())
@@ -85,11 +86,12 @@ class Negotiator:
         if len(self) >= MAX_TUNNELS:
             return []
         udp, tcp = peer.endpoint(Protocol.UDP), peer.endpoint(Protocol.TCP)
-        if udp is not None and peer.udp_works(now):
+        wireguard = WIREGUARD in self.transports
+        if wireguard and udp is not None and peer.udp_works(now):
             return self._prepare_offer(peer.prefix, WIREGUARD, udp, now=now)
-        if tcp is not None:
+        if OPENVPN in self.transports and tcp is not None:
             return self._prepare_offer(peer.prefix, OPENVPN, tcp, now=now)
-        if udp is None and self.endpoints:
+        if wireguard and udp is None and self.endpoints:
             return self._prepare_offer(peer.prefix, WIREGUARD, None, now=now)
         self._peers.failed(peer.prefix, now=now, rng=self._rng)
         return []
@@ -172,7 +174,8 @@ class Negotiator:
                 return [self._answer(offer, refusal="my own offer to you is under way")]
             # A crossed offer that yields, or a peer that has lost what we still hold.
             commands += self.drop(existing, "the peer offers a new tunnel", now=now, failed=False)
-        refusal = self._reason_to_refuse(offer)
+        used = offer.transport in self.transports
+        refusal = self._reason_to_refuse(offer) if used else f"I use no {offer.transport}"
         if refusal:
             return [*commands, self._answer(offer, refusal=refusal)]
         tunnel = Tunnel(offer.nonce, offer.sender, False, offer.transport, State.ANSWERING, now)

@@ -42,6 +42,12 @@ def test_port_and_counts_become_numbers(options: dict[str, Any], tmp_path: Path)
     assert (settings.port, settings.client_count, settings.verbose) == (443, 0, 0)
 
 
+def test_transports_are_those_that_were_named_else_both(options: dict[str, Any], tmp_path: Path) -> None:
+    assert settings_from(options, base=tmp_path).transports == ("wireguard", "openvpn")
+    limited = {**options, "transport": ["openvpn", "openvpn"]}
+    assert settings_from(limited, base=tmp_path).transports == ("openvpn",)
+
+
 def test_all_mistakes_are_listed_at_once(options: dict[str, Any], tmp_path: Path) -> None:
     wrong = {
         **options,
@@ -51,6 +57,7 @@ def test_all_mistakes_are_listed_at_once(options: dict[str, Any], tmp_path: Path
         "client_count": "many",
         "ip": ["::", "nowhere"],
         "country": "Germany",
+        "transport": ["openvpn", "ipsec"],
         "interface": ["lo", "a/b"],
         "state": options["run"],
     }
@@ -62,6 +69,7 @@ def test_all_mistakes_are_listed_at_once(options: dict[str, Any], tmp_path: Path
         "many",
         "nowhere",
         "Germany",
+        "--transport 'ipsec'",
         "lo cannot",
         "a/b",
         "--run, --state",

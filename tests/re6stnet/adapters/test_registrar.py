@@ -74,13 +74,14 @@ def registrar(
     *,
     announced: tuple[IPAddress, ...] = (),
     country: str | None = None,
+    protocols: tuple[Protocol, ...] = (Protocol.UDP, Protocol.TCP),
 ) -> Registrar:
     async def own_addresses() -> list[IPAddress]:
         return [PUBLIC]
 
     return Registrar(
         cast(RegistryClient, client), CA.certificate, store, port=1194, announced=announced,
-        country=country, own_addresses=own_addresses, rng=random.Random(1), post=told,
+        country=country, protocols=protocols, own_addresses=own_addresses, rng=random.Random(1), post=told,
     )  # fmt: skip
 
 
@@ -92,6 +93,11 @@ def cache(store: SqliteStore, version: int, signer: Authority = CA) -> None:
 
 def both(address: IPAddress, country: str | None = None) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(address, 1194, protocol, country) for protocol in Protocol)
+
+
+def test_only_protocols_in_use_are_announced(store: SqliteStore) -> None:
+    ours = registrar(FakeClient(), store, Collected(), announced=(PUBLIC,), protocols=(Protocol.TCP,))
+    assert ours.endpoints == (Endpoint(PUBLIC, 1194, Protocol.TCP),)
 
 
 def test_cached_parameters_serve_while_the_registry_is_away(store: SqliteStore) -> None:

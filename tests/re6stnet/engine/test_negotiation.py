@@ -64,6 +64,35 @@ def answer(nonce: str, refusal: str = "") -> Answer:
     )
 
 
+def test_without_wireguard_tcp_is_used_at_once_and_its_offers_are_refused(
+    us: Negotiator, peers: PeerBook
+) -> None:
+    us.transports = (OPENVPN,)
+    (send,) = us.offered(offer(), 77, now=0.0)
+    assert isinstance(send, Send)
+    assert isinstance(send.message, Answer)
+    assert send.message.refusal == "I use no wireguard"
+    (prepare,) = us.open(peers.get(PEER), now=0.0)
+    assert isinstance(prepare, Prepare)
+    assert prepare.transport == OPENVPN
+
+
+def test_without_openvpn_a_peer_that_udp_does_not_reach_is_left_alone(
+    us: Negotiator, peers: PeerBook
+) -> None:
+    us.transports = (WIREGUARD,)
+    (prepare,) = us.open(peers.get(PEER), now=0.0)
+    assert isinstance(prepare, Prepare)
+    assert prepare.transport == WIREGUARD
+    (remove,) = us.prepared(Prepared(prepare.tunnel, "ours", None, None), now=0.1)
+    assert isinstance(remove, Remove)
+    assert peers.get(PEER).retry_at > 0.1
+    (send,) = us.offered(offer("e" * 32, transport=OPENVPN), 77, now=0.2)
+    assert isinstance(send, Send)
+    assert isinstance(send.message, Answer)
+    assert send.message.refusal == "I use no openvpn"
+
+
 def test_our_offer_becomes_a_tunnel_with_the_smaller_mtu(us: Negotiator, peers: PeerBook) -> None:
     (prepare,) = us.open(peers.get(PEER), now=0.0)
     assert isinstance(prepare, Prepare)
