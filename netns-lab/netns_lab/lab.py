@@ -64,7 +64,8 @@ class Lab:
 
     def __enter__(self) -> Self:
         wanted = upnp.PACKAGES if any(site.upnp for site in self.topology.sites) else {}
-        programs.require(programs.LAB_PACKAGES | wanted)
+        clocks = programs.CLOCK_PACKAGES if any(n.clock_offset_s for n in self.topology.node_list) else {}
+        programs.require(programs.LAB_PACKAGES | wanted | clocks)
         raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
         self.record = cleanup.register(self._label, self._keep, unique=self._unique)

@@ -18,6 +18,9 @@ MESH_PACKAGES = {
     "traceroute": "traceroute",
 }
 
+CLOCK_PACKAGES = {"faketime": "faketime"}
+"""Besides, for nodes whose clock is wrong."""
+
 # Our own commands -> the function behind each, for a checkout that is not installed.
 _OWN = {
     "re6stnet": "re6stnet.cli.daemon",

@@ -135,39 +135,3 @@ async def test_a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_o
     assert second.wait(20) == 2
     assert "another re6stnet" in mesh.log("a").read_text()
     assert (await mesh.status("a"))["daemon"]["babeld"]
-
-
-# What arrives on net0 must be for 1194.  UDP is not tracked: else an answer to a tunnel's port would pass as
-# "established".
-ONLY_1194 = """
-table inet filter {
-  chain input {
-    type filter hook input priority 0
-    iifname != "net0" accept
-    meta l4proto { icmp, ipv6-icmp } accept
-    udp dport 1194 accept
-    tcp dport 1194 accept
-    ct state established accept
-    drop
-  }
-}
-table inet untracked {
-  chain arriving {
-    type filter hook prerouting priority -300
-    meta l4proto udp notrack
-  }
-  chain leaving {
-    type filter hook output priority -300
-    meta l4proto udp notrack
-  }
-}
-"""
-
-
-async def test_one_open_port_is_enough(mesh: Mesh) -> None:
-    for node in mesh.nodes:
-        mesh.machine(node).run(["nft", "-f", "-"], text=ONLY_1194)
-        mesh.start(node)
-    await everybody_answers(mesh)
-    kinds = {t.transport for node in mesh.nodes for t in await mesh.tunnels(node) if t.active}
-    assert kinds == {"wireguard"}

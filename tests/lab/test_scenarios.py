@@ -14,7 +14,7 @@ from netns_lab.namespace import NETNS_DIR
 from netns_lab.programs import own_environment
 
 COMMAND = [sys.executable, "-c", "import sys; from netns_lab.cli import main; sys.exit(main())"]
-QUICK = ("babeld_killed", "mac_rotation", "registry_away", "revoked")
+QUICK = ("babeld_killed", "mac_rotation", "one_port", "registry_away", "revoked")
 
 
 @pytest.mark.root

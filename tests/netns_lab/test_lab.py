@@ -1,6 +1,7 @@
 """A lab as a whole: everybody reaches everybody, delays are those of the matrix, and nothing stays behind."""
 
 import asyncio
+import dataclasses
 import re
 import signal
 import socket
@@ -255,6 +256,15 @@ def test_missing_programs_are_named_with_their_packages(
     monkeypatch.setattr("shutil.which", lambda name, path=None: None if name == "nft" else f"/bin/{name}")
     with pytest.raises(ConfigError, match="nft not found, as root: apt-get install -y nftables"), Lab(small):
         pass
+
+
+def test_a_wrong_clock_needs_the_program_for_it(small: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "shutil.which", lambda name, path=None: None if name == "faketime" else f"/bin/{name}"
+    )
+    wrong = tuple(dataclasses.replace(node, clock_offset_s=1.0) for node in small.node_list)
+    with pytest.raises(ConfigError, match="apt-get install -y faketime"):
+        Lab(dataclasses.replace(small, node_list=wrong)).__enter__()
 
 
 def test_kept_files_stay_and_a_used_directory_is_refused(small: Topology, tmp_path: Path) -> None:

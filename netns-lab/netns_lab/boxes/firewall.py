@@ -36,6 +36,11 @@ def install_firewall(box: Machine, site: Site, *, inside: str, outside: str, bri
     box.nft(firewall_rules(site, inside=inside, outside=outside, bridge=bridge))
 
 
+def remove_firewall(box: Machine, *, bridge: bool) -> None:
+    """Let everything pass that :func:`install_firewall` filtered; RouterError if there is no filter."""
+    box.nft(f"delete table {'bridge' if bridge else 'inet'} firewall")
+
+
 def firewall_rules(site: Site, *, inside: str, outside: str, bridge: bool) -> str:
     """The nftables rules of a site's firewall.
 

@@ -8,7 +8,7 @@ await stage.wait_for(full_mesh & no_route_through("r1"), within_s=60)
 import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netns_lab.echo import Pair, Prober
@@ -183,6 +183,31 @@ def every_tunnel(nodes: Iterable[str]) -> Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class _Direct(Condition):
+    pairs: frozenset[Pair]
+
+    def __str__(self) -> str:
+        return f"{len(self.pairs)} pairs have a direct tunnel by UDP"
+
+    async def missing(self, scene: Scene) -> list[str]:
+        nodes = sorted({node for pair in self.pairs for node in pair})
+        names = {cn: node for node, cn in scene.mesh.cns.items()}
+        have: set[frozenset[str]] = set()
+        for node, status in zip(
+            nodes, await asyncio.gather(*(_status(scene, node) for node in nodes)), strict=True
+        ):
+            for tunnel in status["tunnels"] if status else ():
+                if tunnel["state"] == "active" and tunnel["transport"] == "wireguard":
+                    have.add(frozenset((node, names.get(tunnel["peer"], ""))))
+        return [f"no direct tunnel {a}-{b}" for a, b in sorted(self.pairs) if frozenset((a, b)) not in have]
+
+
+def direct_tunnels(pairs: Iterable[Pair]) -> Condition:
+    """Each of these pairs of nodes has a tunnel by WireGuard, as one of them says."""
+    return _Direct(frozenset(pairs))
+
+
+@dataclass(frozen=True, slots=True)
 class _Relayed(Condition):
     a: str
     b: str
@@ -218,6 +243,27 @@ class _WayIs(Condition):
 def way_is(*nodes: str) -> Condition:
     """What the first node sends to the last goes over exactly those between them."""
     return _WayIs(nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Announces(Condition):
+    node: str
+    address: IPv4Address | IPv6Address
+
+    def __str__(self) -> str:
+        return f"{self.node} announces {self.address}"
+
+    async def missing(self, scene: Scene) -> list[str]:
+        status = await _status(scene, self.node)
+        endpoints = status["daemon"]["endpoints"] if status else []
+        if str(self.address) in [endpoint.partition(",")[0] for endpoint in endpoints]:
+            return []
+        return [f"{self.node} announces {'; '.join(endpoints) or 'nothing'}"]
+
+
+def announces(node: str, address: IPv4Address | IPv6Address) -> Condition:
+    """The node says to others that it can be reached at an address."""
+    return _Announces(node, address)
 
 
 class _RevocationPublished(Condition):

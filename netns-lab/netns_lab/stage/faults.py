@@ -1,14 +1,16 @@
 """What a scenario can do to machines, daemons, paths and the registry, each with a line in the story."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterable
-from ipaddress import IPv6Address
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
 from itertools import product
 from typing import Any
 
+from netns_lab.boxes.firewall import install_firewall, remove_firewall
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh
 from netns_lab.stage.story import Story
@@ -81,6 +83,22 @@ class Faults:
             await asyncio.sleep(down_s)
             self.heal(a, b)
             await asyncio.sleep(up_s)
+
+    def change_address(self, node: str, address: IPv4Address | IPv6Address) -> None:
+        """The provider gives the site of a node another public address."""
+        self.lab.change_address(node, address)
+        self.story.event(f"{node}: its address is {address} now")
+
+    @contextlib.contextmanager
+    def elsewhere(self, node: str) -> Iterator[None]:
+        """For a while the node is where no firewall is in its way."""
+        site, box = self.lab.site(node), self.lab.box(node)
+        sides = ("lan", "inet") if site.nat else ("lan0", "inet")
+        remove_firewall(box, bridge=site.nat is None)
+        self.story.event(f"{node}: elsewhere, without firewall")
+        yield
+        install_firewall(box, site, inside=sides[0], outside=sides[1], bridge=site.nat is None)
+        self.story.event(f"{node}: behind its firewall")
 
     # --- machines and daemons ---------------------------------------------------------------------------
 

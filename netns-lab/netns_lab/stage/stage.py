@@ -23,6 +23,7 @@ from rich.table import Table
 
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh
+from netns_lab.stage import traffic
 from netns_lab.stage.conditions import Condition, in_few_words
 from netns_lab.stage.faults import Faults
 from netns_lab.stage.flow import Flow
@@ -186,6 +187,15 @@ class Stage(Faults):
     async def settled(self) -> None:
         """Wait until every packet sent so far can be judged."""
         await asyncio.sleep(LAST_REPLIES_S + 0.1)
+
+    async def passes(self, a: str, b: str, size: int, *, count: int = 5) -> int:
+        """How many of so many echo requests of that size (IPv6 header included) from a does b answer."""
+        return await traffic.answered(self.mesh.machine(a), self.mesh.addresses[b], size, count=count)
+
+    async def download(self, a: str, b: str, size: int, *, within_s: float) -> float | None:
+        """Seconds until a has fetched so many bytes from b by TCP over the overlay; None: not within that."""
+        machines, address = self.mesh.machines, self.mesh.addresses[b]
+        return await traffic.download(machines[b], machines[a], address, size, within_s=within_s)
 
     async def path(self, a: str, b: str, *, within_s: float = _PATH_WITHIN_S) -> tuple[str, ...]:
         """The nodes on the way from a to b now, both included; RouterError when there is none."""

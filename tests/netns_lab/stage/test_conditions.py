@@ -1,6 +1,7 @@
 """Conditions say what they miss, in names, and combine."""
 
 import asyncio
+from ipaddress import ip_address
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,8 @@ from netns_lab.mesh import Mesh
 from netns_lab.stage.conditions import (
     Condition,
     Scene,
+    announces,
+    direct_tunnels,
     every_tunnel,
     in_few_words,
     no_route_through,
@@ -104,6 +107,26 @@ def test_together_they_miss_what_each_misses() -> None:
     assert look(both, FakeScene({"a": AB}, ("a", "c", "b"))) == ["a: no tunnel to c", "the way is a c b"]
     missing = look(every_tunnel(["a", "b"]), FakeScene({"a": AB, "b": status()}))
     assert missing == ["b: no tunnel to a"]
+
+
+def test_direct_is_a_tunnel_by_udp_that_either_end_has() -> None:
+    scene = FakeScene({"a": AB, "b": status(), "c": None})
+    assert look(direct_tunnels([("b", "a")]), scene) == []
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    assert look(direct_tunnels(pairs), scene) == ["no direct tunnel a-c", "no direct tunnel b-c"]
+    scene = FakeScene({"a": status(("2/16", "openvpn", "active")), "c": status()})
+    assert look(direct_tunnels([("a", "c")]), scene) == ["no direct tunnel a-c"]
+
+
+def test_an_address_is_announced_as_a_whole_or_not() -> None:
+    said = {"daemon": {"endpoints": ["203.0.113.20,1194,udp", "2001:db8::1,1194,tcp6"]}}
+    scene = FakeScene({"a": said, "b": None, "c": {"daemon": {"endpoints": []}}})
+    for address in ("203.0.113.20", "2001:db8::1"):
+        assert look(announces("a", ip_address(address)), scene) == []
+    part = announces("a", ip_address("203.0.113.2"))
+    assert look(part, scene) == ["a announces 203.0.113.20,1194,udp; 2001:db8::1,1194,tcp6"]
+    for silent in ("b", "c"):
+        assert look(announces(silent, ip_address("203.0.113.2")), scene) == [f"{silent} announces nothing"]
 
 
 def test_hundreds_of_pairs_are_told_in_few_words() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import signal
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from netns_lab.mesh import Mesh
 from netns_lab.stage.faults import Faults
 from netns_lab.stage.story import Story
 from netns_lab.topology import Topology
+from tests.helpers.lab_traffic import NOTHING_WITHIN_S, udp_source
 
 pytestmark = pytest.mark.root
 
@@ -91,6 +93,25 @@ async def test_a_machine_without_power_has_no_process_and_no_one_minds(small: To
         await mesh.unless_one_dies(asyncio.sleep(0.1))
         await world.stop_daemon("c")
         assert world.story.broken == ("re6stnet of c ended with status -15",)  # sleep knows no clean end
+
+
+async def test_an_address_changes(small: Topology) -> None:
+    with Lab(small) as lab, Running(lab, registry="h1", client_count=1) as mesh:
+        world = faults(lab, mesh)
+        world.change_address("b", IPv4Address("203.0.113.77"))
+        assert lab.topology.address_of("b") == IPv4Address("203.0.113.77")
+        assert await answering(lab, ("a", "b")) == {("a", "b")}
+        assert events(world)[0]["text"] == "b: its address is 203.0.113.77 now"
+
+
+async def test_a_node_that_is_elsewhere_has_no_firewall_until_it_is_back(small: Topology) -> None:
+    with Lab(small) as lab, Running(lab, registry="h1", client_count=1) as mesh:
+        world = faults(lab, mesh)
+        to_c = (lab, "a", "c", IPv4Address("203.0.113.3"), 4000)
+        with world.elsewhere("c"):
+            assert udp_source(*to_c)
+        assert not udp_source(*to_c, within_s=NOTHING_WITHIN_S)
+        assert len(events(world)) == 2
 
 
 def events(world: Faults) -> list[dict[str, Any]]:

@@ -1,0 +1,45 @@
+r"""A path swallows packets that are larger than it says: what people send gets through all the same.
+
+    a --- MTU 1400 --- b        nothing comes back for what is swallowed
+     \                /
+      +----- c ------+          MTU 1500, but slow
+
+Expected: of packets of every size that the overlay takes, 4 of 5 pass between a and b, and a download of a
+megabyte ends within 20 s.
+"""
+
+from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.stage.conditions import every_tunnel, full_mesh, way_is
+from netns_lab.stage.stage import Stage
+
+SIZES = (1000, 1280, 1328, 1420)  # of IPv6 packets: WireGuard adds 60 bytes, so 1328 fits, and 1420 does not
+DOWNLOAD_BYTES = 1_000_000
+DOWNLOAD_WITHIN_S = 20.0
+
+
+async def play(stage: Stage) -> None:
+    """Try each size from a to b, then a download."""
+    await stage.form()
+    with stage.step("every node has a tunnel to every other, and a sends to b directly"):
+        await stage.wait_for(full_mesh & every_tunnel(stage.nodes) & way_is("a", "b"), within_s=60)
+    with stage.step("packets of several sizes"):
+        for size in SIZES:
+            stage.figure(f"packets_of_{size}_bytes", await stage.passes("a", "b", size), "of 5", at_least=4)
+    with stage.step("a download"):
+        took_s = await stage.download("a", "b", DOWNLOAD_BYTES, within_s=DOWNLOAD_WITHIN_S)
+    stage.figure("download_of_1_mb", took_s, "s", at_most=DOWNLOAD_WITHIN_S)
+    with stage.step("where nothing is swallowed, a download passes"):
+        other_s = await stage.download("a", "c", DOWNLOAD_BYTES, within_s=DOWNLOAD_WITHIN_S)
+    stage.figure("download_of_1_mb_from_c", other_s, "s", at_most=DOWNLOAD_WITHIN_S)
+
+
+SCENARIO = Scenario(
+    "a path swallows large packets without a word",
+    "mtu_black_hole.toml",
+    play,
+    not_yet=NotYet(
+        {"packets_of_1420_bytes": "0 of 5", "download_of_1_mb": "not within 20 s: no full segment arrives"},
+        "tunnels have an MTU of 1420 whatever the path takes: the node does not search for it",
+        4,
+    ),
+)
