@@ -17,7 +17,7 @@ from babel_ctl.process import DetachedProcess, ProcessIdent
 from re6st_core.address import Endpoint
 from re6st_core.errors import RouterError
 from re6stnet.adapters import wireguard_kernel
-from re6stnet.adapters.inotify import wait_for_file
+from re6stnet.adapters.inotify import MORE_INSTANCES, wait_for_file
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.orphan import end_orphans
 from re6stnet.adapters.wireguard_key import PrivateKey
@@ -32,6 +32,7 @@ from re6stnet.adapters.wireguard_uapi import (
 
 SOCKETS: Final = Path("/var/run/wireguard")
 _START_S: Final = 10.0
+_LAST_WORDS_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +184,11 @@ class WireguardDevices:
         ended = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({ready, ended}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                text = log.read_text(errors="replace").strip().splitlines()
-                raise RouterError(f"wireguard-go does not start: {text[-1] if text else 'no reason given'}")
-            await ready
+            if ready.done() and ready.exception() is not None:
+                # It closes its socket when it fails, and then says why.
+                await asyncio.wait({ended}, timeout=_LAST_WORDS_S)
+            if not ready.done() or ready.exception() is not None:
+                raise RouterError(f"wireguard-go does not start: {_last_words(log)}")
         finally:
             ready.cancel()
             ended.cancel()
@@ -209,6 +211,13 @@ async def _listening(socket: Path) -> None:
             await asyncio.sleep(0.001)
         else:
             return
+
+
+def _last_words(log: Path) -> str:
+    """The last line of a log, and what to do if it is the limit that many tunnels meet."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    text = lines[-1].strip() if lines else "it gave no reason"
+    return f"{text}: {MORE_INSTANCES}" if "too many open files" in text.lower() else text
 
 
 def _socket(device: str) -> Path:

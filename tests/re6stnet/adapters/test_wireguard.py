@@ -149,6 +149,30 @@ async def test_killed_wireguard_go_is_noticed(
     assert not (SOCKETS / f"{end.device}.sock").exists()
 
 
+async def test_why_wireguard_go_fails_is_told_and_what_to_do(
+    pair: list[TestNamespace], devices_in: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has bound its socket already when the kernel refuses it an inotify instance."""
+    end, _ = tunnel_pair()
+    failing = tmp_path / "bin" / "wireguard-go"
+    failing.parent.mkdir()
+    failing.write_text(
+        f"#!{sys.executable}\n"
+        "import socket, sys\n"
+        "listening = socket.socket(socket.AF_UNIX)\n"
+        f"listening.bind('{SOCKETS}/' + sys.argv[2] + '.sock')\n"
+        "listening.listen()\n"
+        "listening.accept()[0].close()\n"
+        "print('ERROR: Failed to listen on uapi socket: too many open files')\n"
+        "sys.exit(1)\n"
+    )
+    failing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{failing.parent}:{os.environ['PATH']}")
+    devices = await devices_in(pair[0])
+    with pair[0].entered(), pytest.raises(RouterError, match=r"uapi socket: too many.*max_user_instances"):
+        await devices.create(end)
+
+
 async def test_impossible_name_is_an_error_that_leaves_nothing(
     pair: list[TestNamespace], devices_in: Opener, tmp_path: Path
 ) -> None:
