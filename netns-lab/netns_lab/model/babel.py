@@ -14,6 +14,7 @@ from functools import partial
 
 from netns_lab.model import wire
 from netns_lab.model.agenda import Agenda
+from netns_lab.model.feasibility import SEQNOS, Distances, newer
 from netns_lab.model.links import Link
 from re6st_core.netparams import NetworkParameters
 
@@ -31,19 +32,11 @@ WORTH_TELLING = 0.05
 """Share by which a metric must change to be passed on; babeld does so with each periodic update."""
 REQUEST_AGAIN_S = 2.0
 MAX_REQUESTS = 1024
-FORGET_S = 200.0
-"""How long the feasibility distance of a destination without route is kept."""
-SEQNOS = 1 << 16
 
 Update = tuple[int, int, int]
 """Destination, seqno, metric."""
 Tell = Callable[[str, bool, int | None], None]
 """Tunnel, alive, RTT in microseconds."""
-
-
-def newer(one: int, other: int) -> bool:
-    """Whether seqno ``one`` is newer than ``other``, modulo 2^16 (section 3.2.1)."""
-    return 0 < (one - other) % SEQNOS < SEQNOS // 2
 
 
 @dataclass(slots=True)
@@ -98,8 +91,7 @@ class Babel:
         self.neighbours: dict[str, Neighbour] = {}
         self.routes: dict[int, dict[str, Route]] = {}
         self.selected: dict[int, str] = {}
-        self._distance: dict[int, tuple[int, int]] = {}
-        """Feasibility distances: the best that we ever told others."""
+        self._distances = Distances()
         self.seqno = seqno
         self._pending: set[int] = set()
         self._flush_at: float | None = None
@@ -110,7 +102,6 @@ class Babel:
         self._unsatisfied: dict[int, int] = {}
         """Seqnos that neighbours wait for: what brings them is passed on at once."""
         self._missing: set[int] = set()
-        self._unused: dict[int, float] = {}
         self._sampled_at = agenda.now
 
     # --- neighbours -------------------------------------------------------------------------------------
@@ -154,15 +145,7 @@ class Babel:
             self._ledger.add(self._name, "babel", hellos * size)
             self._measure(neighbour)
             self._tell(name, True, round(neighbour.rtt_s * 1e6))
-        self._forget_old()
-
-    def _forget_old(self) -> None:
-        now = self._agenda.now
-        for destination in [d for d in self._distance if d not in self.selected]:
-            if now - self._unused.setdefault(destination, now) >= FORGET_S:
-                del self._distance[destination], self._unused[destination]
-        for destination in [d for d in self._unused if d in self.selected]:
-            del self._unused[destination]
+        self._distances.forget_old(self.selected, self._agenda.now)
 
     def _measure(self, neighbour: Neighbour) -> None:
         """Draw the smoothed RTT, set the cost by it, and pass on what that changes much."""
@@ -207,7 +190,7 @@ class Babel:
                 self._drop(destination, name)
             return
         metric = min(refmetric + neighbour.cost, INFINITY)
-        if not self._is_feasible(destination, seqno, refmetric):
+        if not self._distances.is_feasible(destination, seqno, refmetric):
             self._ask_if_good(neighbour, destination, metric)
             if route is not None and self.selected.get(destination) != name:
                 self._drop(destination, name)
@@ -224,12 +207,6 @@ class Babel:
             route.seqno, route.refmetric, route.metric = seqno, refmetric, metric
         self._note(destination, name)
         self._consider(destination)
-
-    def _is_feasible(self, destination: int, seqno: int, refmetric: int) -> bool:
-        distance = self._distance.get(destination)
-        if distance is None or newer(seqno, distance[0]):
-            return True
-        return seqno == distance[0] and refmetric < distance[1]
 
     def _consider(self, destination: int) -> None:
         """Take the best feasible route: at once if we have none, else when it has been better for a while."""
@@ -250,7 +227,9 @@ class Babel:
     def _select(self, destination: int) -> None:
         routes = self.routes.get(destination, {})
         feasible = [
-            (r.metric, n) for n, r in routes.items() if self._is_feasible(destination, r.seqno, r.refmetric)
+            (r.metric, n)
+            for n, r in routes.items()
+            if self._distances.is_feasible(destination, r.seqno, r.refmetric)
         ]
         before = self.selected.get(destination)
         if not feasible:
@@ -337,19 +316,12 @@ class Babel:
         name = self.selected.get(destination)
         if name is None:
             self._told.pop(destination, None)
-            distance = self._distance.get(destination)
-            return destination, distance[0] if distance else 0, INFINITY
+            return destination, self._distances.seqno(destination), INFINITY
         if name == neighbour.link.name:
             return None  # split horizon
         route = self.routes[destination][name]
         self._told[destination] = route.metric
-        distance = self._distance.get(destination)
-        if (
-            distance is None
-            or newer(route.seqno, distance[0])
-            or (route.seqno == distance[0] and route.metric < distance[1])
-        ):
-            self._distance[destination] = route.seqno, route.metric
+        self._distances.told(destination, route.seqno, route.metric)
         return destination, route.seqno, route.metric
 
     def _carry(
@@ -375,13 +347,13 @@ class Babel:
         """An unfeasible route is worth a request if we have none, or one that is much worse."""
         name = self.selected.get(destination)
         if name is None or self.routes[destination][name].metric >= metric + 512:
-            self._request(neighbour, destination, self._wanted(destination))
+            self._request(neighbour, destination, self._distances.wanted(destination))
         if name is None:
             self._expect_periodic(destination)
 
     def _ask_all(self, destination: int) -> None:
         for neighbour in list(self.neighbours.values()):
-            self._request(neighbour, destination, self._wanted(destination))
+            self._request(neighbour, destination, self._distances.wanted(destination))
         self._expect_periodic(destination)
 
     def _expect_periodic(self, destination: int) -> None:
@@ -403,10 +375,6 @@ class Babel:
         neighbour = self.neighbours.get(name)
         if neighbour is not None and (destination in self.selected or destination == self.node):
             self._send(neighbour, [destination])
-
-    def _wanted(self, destination: int) -> int:
-        distance = self._distance.get(destination)
-        return (distance[0] + 1) % SEQNOS if distance else 0
 
     def _request(self, neighbour: Neighbour, destination: int, seqno: int, hops: int = 32) -> None:
         arrive = partial(neighbour.peer.requested, neighbour.link.name, destination, seqno, hops)
