@@ -16,6 +16,7 @@ TRAVERSAL = "issue 5: two nodes behind NATs open at once"
 CLOCK = "issue 5: a node without trusted time gets tunnels"
 BOOTSTRAP = "issue 5: bootstrap from cached peers"
 HEAL = "issue 4: peers that came back are tried soon"
+ROTATION = "issue 4: both ends agree before a tunnel is flushed"
 RETRY_S = 300.0 * 1.25
 """The longest that an engine waits before it tries a peer again."""
 
@@ -285,20 +286,67 @@ def churn(stage: Stage) -> Result:
             case 3 if node.alive and node.engine is None:
                 node.start()
         stage.mesh.run(10)
-    for node in stage.mesh.nodes:
-        if not node.alive:
-            node.revive()
-        elif node.engine is None:
-            node.start()
+    _bring_back(stage)
     stage.figure("full_reach", stage.until_reached(within_s=2 * RETRY_S), "s", at_most=120)
     return stage.end()
+
+
+def chaos(stage: Stage) -> Result:
+    """For twenty minutes everything that can happen does, one thing every ten seconds; then it ends."""
+    stage.populate()
+    stage.form()
+    for _ in range(120):
+        _something(stage)
+        stage.mesh.run(stage.rng.uniform(1.0, 19.0))
+    stage.mesh.heal()
+    stage.mesh.registry.start()
+    _bring_back(stage)
+    stage.figure("full_reach", stage.until_reached(within_s=2 * RETRY_S), "s", at_most=2 * RETRY_S)
+    return stage.end()
+
+
+def _something(stage: Stage) -> None:
+    """One thing that goes wrong, or right again."""
+    mesh, rng = stage.mesh, stage.rng
+    node, other = rng.sample(mesh.nodes, 2)
+    match rng.randrange(10):
+        case 0 if node.alive:
+            node.kill()
+        case 1 if node.alive and node.engine:
+            node.stop()
+        case 2 | 3 if node.alive and node.engine:
+            node.kill_daemon()
+        case 4 | 5:
+            _bring_back(stage, few=2)
+        case 6:
+            mesh.cut([node], [other])
+        case 7:
+            mesh.heal()
+        case 8:
+            mesh.change_address(node)
+        case 9 if mesh.registry.away:
+            mesh.registry.start()
+        case 9:
+            mesh.registry.stop()
+
+
+def _bring_back(stage: Stage, *, few: int | None = None) -> None:
+    """Machines that are down start, and daemons that do not run; all of them, or only a few."""
+    down = [n for n in stage.mesh.nodes if not n.alive or n.engine is None]
+    for node in down[:few]:
+        if node.alive:
+            node.start()
+        else:
+            node.revive()
 
 
 def steady(stage: Stage) -> Result:
     """Nothing happens for two hours."""
     stage.populate()
     stage.form()
-    stage.figure("longest_outage", stage.watch(7200), "s", at_most=30)
+    outage_s = stage.watch(7200)
+    stage.figure("longest_outage", outage_s, "s", at_most=15)
+    stage.figure("interruption", outage_s, "s", at_most=0.25, gap=ROTATION)
     return stage.end()
 
 
@@ -336,6 +384,7 @@ STORIES: dict[str, Story] = {
         address_change,
         daemon_killed,
         churn,
+        chaos,
         steady,
     )
 }
