@@ -313,12 +313,21 @@ def test_one_flooded_pair_leaves_buffers_for_the_others() -> None:
 
 def test_a_rate_spaces_frames_and_its_queue_holds_100_ms() -> None:
     native = NativeSwitch(pool=4096)
-    native.set_link(0, 1, pace=8_000 << 16)  # 1 Mbit/s: a frame of 1000 bytes takes 8 ms
+    native.set_link(0, 1, pace=10_000 << 16)  # 0.8 Mbit/s: a frame of 1000 bytes takes 10 ms
     accepted = sum(native.receive(0, frame(0, 1, n, size=1000), now_ns=0) for n in range(100))
-    dues = [due for due, _, _ in native.take(10**9)]
-    assert dues == [8 * MILLISECOND * (n + 1) for n in range(accepted)]
-    assert accepted == LINE_QUEUE_NS // (8 * MILLISECOND) + 1
+    assert [due for due, _, _ in native.take(10**9)] == [10 * MILLISECOND * n for n in range(1, accepted + 1)]
+    assert accepted == LINE_QUEUE_NS // (10 * MILLISECOND) + 1
     assert native.dropped()[0][Reason.RATE] == 100 - accepted
+
+
+def test_frames_do_not_overtake_those_of_a_link_that_reordered_before() -> None:
+    native = NativeSwitch()
+    native.set_link(0, 1, delay_ns=1000, jitter_ns=1000, reorder=True)
+    for number in range(3):
+        native.receive(0, frame(0, 1, number), now_ns=0)
+    native.set_link(0, 1)
+    native.receive(0, frame(0, 1, 3), now_ns=1)
+    assert native.take(2000)[-1][2] == frame(0, 1, 3)
 
 
 def test_pairs_share_the_access_lines_of_their_ports() -> None:
