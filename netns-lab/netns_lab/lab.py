@@ -138,15 +138,12 @@ class Lab:
         the site has no address of that version, the new one is not of the Internet, or somebody has it.
         """
         number = self.port(name)
-        before = self._builder(number)
-        self.topology = with_address(self.topology, number, address)
-        machine, interface = outer_interface(self.topology.sites[number])
-        self.machines[machine].ip(
-            [
-                f"addr del {before.public(address.version)} dev {interface}",
-                *self._builder(number).take_address(address.version, interface),
-            ]
-        )
+        old = self._builder(number).public(address.version)
+        topology = with_address(self.topology, number, address)
+        machine, interface = outer_interface(topology.sites[number])
+        take = SiteBuilder(topology, number, self.machines).take_address(address.version, interface)
+        self.machines[machine].ip([f"addr del {old} dev {interface}", *take])
+        self.topology = topology
         for other, site in enumerate(self.topology.sites):
             if other != number and not site.offline:
                 machine, interface = outer_interface(site)

@@ -4,7 +4,7 @@ A value that is wrong is noted and counts as not given, so that the rest can sti
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from netns_lab.topology.lines import Path, nearest_line
 _Parsed = TypeVar("_Parsed")
 
 
-def did_you_mean(word: object, known: Iterable[object]) -> str:
+def did_you_mean(word: object, known: Collection[object]) -> str:
     """A hint at the known word that looks like this one, or nothing."""
     near = difflib.get_close_matches(str(word).lower(), [str(each).lower() for each in known], n=1)
     named = [str(each) for each in known if near and str(each).lower() == near[0]]
