@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _GAP, _RIGHT = 900, 210, 70, 60, 60, 170
+_WIDTH, _HEIGHT, _LEFT, _TOP, _GAP, _RIGHT = 920, 210, 70, 60, 60, 190
 _PANELS = (
     (
         "RTT, ms (mean over all pairs)",
@@ -70,7 +70,8 @@ def _panel(rounds: Figures, heading: str, series: Sequence[tuple[str, str, str]]
         f'<text x="{x(number):.1f}" y="{bottom + 18:.1f}" text-anchor="middle">{number}</text>'
         for number in range(0, len(rounds), every)
     ]
-    lowest = bottom + 100.0
+    parts.append(f'<text x="{right + 8}" y="{bottom + 18:.1f}">round</text>')
+    lowest = bottom + 4.0
     ends = []
     for name, label, colour in series:
         points = [(x(k), y(one[name])) for k, one in enumerate(rounds) if one[name] is not None]
