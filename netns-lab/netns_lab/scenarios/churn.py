@@ -5,8 +5,8 @@
         +-------+--- comes1 comes2 comes3 ---+       six tunnels each, again and again
 
 Expected: 500 tunnels within 5 minutes; then the nodes that stay have the routes, interfaces, processes and
-open files that they had before, and not more than 4 MB more memory each.  What they send each other is not
-lost.
+open files that they had before, the same babeld, and not more than 4 MB more memory each.  What they send
+each other is not lost.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import os
 from dataclasses import dataclass, fields
 
 from netns_lab.cleanup import processes_inside
-from netns_lab.scenarios.scenario import Scenario
+from netns_lab.scenarios.scenario import NotYet, Scenario
 from netns_lab.stage.conditions import all_reach, full_mesh, tunnels_of
 from netns_lab.stage.stage import Stage
 from re6st_core.errors import RouterError
@@ -46,6 +46,7 @@ async def play(stage: Stage) -> None:
         await stage.wait_for(full_mesh, within_s=90)
     await leave(stage)
     before = {node: await held(stage, node) for node in STAY}
+    babelds = await babeld_pids(stage)
     flow = stage.flow("stays1", "stays2")
     began_s, opened = stage.now(), 0
     with stage.step(f"{TUNNELS} tunnels") as step:
@@ -69,6 +70,7 @@ async def play(stage: Stage) -> None:
     stage.figure("seconds", took_s, "s", at_most=WITHIN_S)
     for name, value in growth.items():
         stage.figure(f"{name}_more", value, at_most=4 if name == "memory_mb" else 0)
+    stage.figure("babeld_died", len(babelds - await babeld_pids(stage)), at_most=0)
     stage.figure("lost_between_those_that_stay", flow.packets.lost(), at_most=0)
 
 
@@ -82,6 +84,11 @@ async def tunnels_once_up(stage: Stage, node: str) -> int:
         if has >= len(STAY):
             return has
     raise RouterError(f"{node} has {has} tunnels, not {len(STAY)}")
+
+
+async def babeld_pids(stage: Stage) -> set[int]:
+    """The babelds of those that stay."""
+    return {(await stage.status(node))["daemon"]["babeld_pid"] for node in STAY}
 
 
 async def leave(stage: Stage) -> None:
@@ -127,6 +134,16 @@ SCENARIO = Scenario(
     "500 tunnels are opened and closed, and nothing of them stays",
     "churn.toml",
     play,
+    not_yet=NotYet(
+        {
+            "lost_between_those_that_stay": "81: 0.8 s when the tunnel between them was replaced by another",
+            "babeld_died": "1 of 6, by signal 11, 35 ms after the last of some tunnels was flushed",
+            "seconds": "395 s on two processors with 25 others waiting for them",
+        },
+        "a tunnel is replaced without draining it; babeld 1.12.1 does not survive every flush",
+        4,
+        sometimes=True,
+    ),
     client_count=6,
     within_s=600,
 )

@@ -9,7 +9,7 @@ pair answers.
 
 import asyncio
 
-from netns_lab.scenarios.scenario import Scenario
+from netns_lab.scenarios.scenario import NotYet, Scenario
 from netns_lab.stage.conditions import all_reach, every_tunnel, full_mesh, way_is
 from netns_lab.stage.stage import Stage
 
@@ -47,4 +47,14 @@ async def play(stage: Stage) -> None:
     stage.figure("whole_again", whole_s, "s", at_most=5)
 
 
-SCENARIO = Scenario("two halves of a network lose and find each other", "two_halves.toml", play)
+SCENARIO = Scenario(
+    "two halves of a network lose and find each other",
+    "two_halves.toml",
+    play,
+    not_yet=NotYet(
+        {"restarted_without_registry": "7.7 and 22 s"},
+        "peers that at once try to reopen a tunnel to a node that stops keep it waiting when it is back",
+        4,
+        sometimes=True,
+    ),
+)
