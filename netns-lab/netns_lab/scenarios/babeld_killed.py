@@ -1,7 +1,7 @@
 """babeld is killed on nodes under traffic; then again, and the relay in use dies at the same moment.
 
     a --10 ms-- r1 --10 ms-- b
-    a --15 ms-- r2 --15 ms-- b
+    a --30 ms-- r2 --30 ms-- b
     a ---------120 ms--------- b       directly
 
 Expected: nothing is lost, whether it is babeld on the sender or on the relay that dies: routes stay until

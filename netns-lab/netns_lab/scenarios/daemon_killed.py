@@ -1,7 +1,7 @@
 """The daemon of the relay in use is killed, stays away for a minute and comes back, under traffic.
 
     a --10 ms-- r1 --10 ms-- b
-    a --15 ms-- r2 --15 ms-- b
+    a --30 ms-- r2 --30 ms-- b
     a ---------120 ms--------- b       directly
 
 Expected: not one packet is lost and the processes of tunnels and babeld are the same before and after,

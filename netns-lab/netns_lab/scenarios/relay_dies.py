@@ -1,7 +1,7 @@
 """The relay that carries a flow dies silently, again and again: the flow finds the other relay.
 
     a --10 ms-- r1 --10 ms-- b
-    a --15 ms-- r2 --15 ms-- b
+    a --30 ms-- r2 --30 ms-- b
     a ---------120 ms--------- b       directly
 
 Expected: a sends to b by a relay; when the switch drops everything to and from that relay, while its carrier
