@@ -9,12 +9,15 @@ babeld is back, and 5 s later the best way is used.  When the relay dies too, th
 one within 5 s.
 """
 
+import asyncio
+
 from netns_lab.scenarios.scenario import NotYet, Scenario
 from netns_lab.stage.conditions import every_tunnel, full_mesh, no_route_through, relayed, way_is
 from netns_lab.stage.stage import Stage
 from re6st_core.errors import RouterError
 
 NODES = ("a", "b", "r1", "r2")
+WATCHED_S = 10.0
 
 
 async def play(stage: Stage) -> None:
@@ -27,8 +30,13 @@ async def play(stage: Stage) -> None:
     await stage.settled()
     since_s = stage.now()
     pid = await stage.kill_babeld("a")
-    best_s = await stage.time_until(best, within_s=60)
     await babeld_after(stage, "a", pid)
+    with stage.step("a has a babeld again; routes come and go"):
+        await asyncio.sleep(WATCHED_S)  # the story: the new babeld has heard everybody
+        found = await stage.time_until(best, within_s=60)
+        await stage.settled()
+    changed_s = max((at_s for at_s, _ in flow.track.changes if at_s > since_s), default=since_s)
+    best_s = None if found is None else changed_s - since_s  # 0: it was used all the time
     (relay,) = await stage.relays("a", "b")
     pid = await stage.kill_babeld(relay)
     with stage.step(f"{relay} has a babeld again, and all are reached"):
