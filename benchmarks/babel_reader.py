@@ -33,6 +33,7 @@ from benchmarks.result import Figure, Measured, figure, run
 from re6st_core.errors import RouterError
 
 NEIGHBOURS = 5
+MOST_CUTS = 20
 RATIO = 10  # the C reader is to be so much faster
 LOOKED_UP = IPv6Network("2001:db8::/64")
 
@@ -60,6 +61,7 @@ async def native(path: Path, routes: int) -> float:
 
 
 def reference(path: Path, routes: int) -> float:
+    """Raises ConnectionResetError when it was too slow for babeld."""
     start = time.perf_counter()
     connection = Connection()
     with socket.socket(socket.AF_UNIX) as sock:
@@ -67,7 +69,7 @@ def reference(path: Path, routes: int) -> float:
         while connection.phase is not Phase.SYNCED:
             data = sock.recv(1 << 16)
             if not data:
-                raise RouterError("the fake babeld cut the plain-Python reader off: the machine is too busy")
+                raise ConnectionResetError
             if to_send := connection.feed_untrusted(data):
                 sock.sendall(to_send)
     live = connection.tables.live[Kind.BEST]
@@ -112,10 +114,19 @@ async def held(routes: int) -> list[Figure]:
 
 async def compared(routes: int, runs: int) -> list[Figure]:
     times: dict[str, list[float]] = {"C reader": [], "plain Python": []}
+    cuts = 0
     with tempfile.TemporaryDirectory() as name, fake(Path(name), routes) as (path, process):
         for _ in range(runs):
             times["C reader"].append(1000 * await native(path, routes))
-            times["plain Python"].append(1000 * await asyncio.to_thread(reference, path, routes))
+            while len(times["plain Python"]) < len(times["C reader"]):
+                try:
+                    times["plain Python"].append(1000 * await asyncio.to_thread(reference, path, routes))
+                except OSError as exc:
+                    cuts += 1
+                    if cuts > MOST_CUTS:
+                        raise RouterError(
+                            "plain Python is cut off each time: the machine is too busy"
+                        ) from exc
         process.communicate("")
     ratios = [slow / fast for fast, slow in zip(times["C reader"], times["plain Python"], strict=True)]
     rng = random.Random(1)
@@ -126,7 +137,8 @@ async def compared(routes: int, runs: int) -> list[Figure]:
         return figure(name, value, unit, interval=(low, high), at_least=at_least)
 
     medians = [median(kind, values, "ms") for kind, values in times.items()]
-    return [*medians, median("ratio", ratios, "", at_least=RATIO)]
+    cut = figure("plain Python cut off and repeated", cuts, "times")
+    return [*medians, median("ratio", ratios, "", at_least=RATIO), cut]
 
 
 def parser() -> argparse.ArgumentParser:
