@@ -44,6 +44,7 @@ from tests.helpers.namespace_tests import TestNamespace, connect, device_name
 from tests.helpers.node_certificates import NETWORK, authority, write_node
 
 TARGET = 0.97
+_REACHED_WITHIN_S = 90
 MARK = 0x6E6
 LINK_LOCAL = IPv6Address("fe80::1"), IPv6Address("fe80::2")
 PORT = 1194
@@ -152,16 +153,24 @@ async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
         commands.append((side, [*node, "--key", str(files / "cert.key"), "--ip", f"192.0.2.{mine + 1}"]))
     address = str(NETWORK.address(prefixes[1]))
     async with running(commands, directory):
-        async with asyncio.timeout(30):
-            while True:
-                asking = ["ip", "netns", "exec", sides[0].name, "ping", "-c", "1", "-W", "1", address]
-                process = await asyncio.create_subprocess_exec(
-                    *asking, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-                if await process.wait() == 0:
-                    break
-                await asyncio.sleep(0.1)  # without a route it fails at once
+        try:
+            async with asyncio.timeout(_REACHED_WITHIN_S):
+                await reached(sides[0], address)
+        except TimeoutError as exc:
+            raise RouterError(f"the nodes do not reach each other within {_REACHED_WITHIN_S} s") from exc
         yield address
+
+
+async def reached(side: TestNamespace, address: str) -> None:
+    """Wait for an answer."""
+    while True:
+        asking = ["ip", "netns", "exec", side.name, "ping", "-c", "1", "-W", "1", address]
+        process = await asyncio.create_subprocess_exec(
+            *asking, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if await process.wait() == 0:
+            return
+        await asyncio.sleep(0.1)  # without a route it fails at once
 
 
 # --- by hand --------------------------------------------------------------------------------------------
