@@ -29,6 +29,7 @@ from benchmarks.interval import median_interval
 from benchmarks.result import Figure, Measured, figure, package_versions, run
 from netns_lab import cleanup, programs
 from re6st_core.address import Endpoint, Protocol
+from re6st_core.errors import RouterError
 from re6st_core.json_wire import encode_json
 from re6st_core.netparams import NetworkParameters, sign_parameters
 from re6st_core.prefix import Prefix
