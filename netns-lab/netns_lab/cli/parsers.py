@@ -3,10 +3,17 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from netns_lab.internet.choice import KINDS
+
 if TYPE_CHECKING:
     # The class is private, but it is what argparse hands out and the only way to name the type.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Commands = object
 
-__all__ = ["Commands"]
+
+def add_internet(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that build a lab."""
+    parser.add_argument(
+        "--internet", choices=KINDS, help="what carries the packets (default: netem if the kernel has it)"
+    )

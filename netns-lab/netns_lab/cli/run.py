@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from netns_lab import programs
-from netns_lab.cli.parsers import Commands
+from netns_lab.cli.parsers import Commands, add_internet
 from netns_lab.scenarios import SCENARIOS, Scenario
 from netns_lab.scenarios.performance import Result, perform
 from netns_lab.scenarios.suite import passed, remarks, suite_report, table_of
@@ -36,6 +36,7 @@ def add_parser(commands: Commands) -> None:
         "--report", type=Path, metavar="DIR", help="folder for report.json and timeline.svg; absent or empty"
     )
     run.add_argument("--keep", type=Path, metavar="DIR", help="put all files of the lab there and leave them")
+    add_internet(run)
     run.add_argument("--topology", type=Path, metavar="FILE", help="instead of the scenario's own")
     run.set_defaults(command=_run)
 
@@ -99,6 +100,7 @@ def _perform(name: str, scenario: Scenario, arguments: argparse.Namespace, folde
                 report,
                 name=name,
                 keep=arguments.keep,
+                internet=arguments.internet,
                 stay=not (arguments.exit or arguments.json),
             )
         )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from netns_lab import cleanup, programs, rootless
 from netns_lab.cleanup import LabRecord
-from netns_lab.cli.parsers import Commands
+from netns_lab.cli.parsers import Commands, add_internet
 from netns_lab.control import labs
 from netns_lab.stage.story import Story
 from netns_lab.topology import TOPOLOGIES, load_topology
@@ -33,6 +33,7 @@ def add_parser(commands: Commands) -> None:
     up.add_argument("--bare", action="store_true", help="machines and their Internet only, no programs")
     up.add_argument("--name", metavar="LABEL", help="what to call it (default: the topology's name)")
     up.add_argument("--keep", type=Path, metavar="DIR", help="put all files of the lab there and leave them")
+    add_internet(up)
     up.add_argument("--json", action="store_true", help="say what is up as one JSON object")
     up.set_defaults(command=_up)
     down = commands.add_parser("down", help="remove a lab, or end a scenario that runs")
@@ -59,6 +60,7 @@ def _up(arguments: argparse.Namespace) -> int:
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", "netns_lab.control.owner", "--topology", str(path.resolve())]
     command += ["--label", label, "--tell", str(writing)]
+    command += ["--internet", arguments.internet] if arguments.internet else []
     command += ["--bare"] if arguments.bare else []
     command += ["--keep", str(arguments.keep.resolve())] if arguments.keep else []
     owner = subprocess.Popen(

@@ -108,13 +108,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--topology", type=Path, required=True)
     parser.add_argument("--label", required=True)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--internet")
     parser.add_argument("--bare", action="store_true")
     parser.add_argument("--tell", type=int, required=True, help="descriptor of the pipe")
     arguments = parser.parse_args(argv)
     teller = Teller(arguments.tell)
     try:
         topology = load_topology(arguments.topology)
-        lab = Lab(topology, label=arguments.label, keep=arguments.keep, unique=True)
+        lab = Lab(
+            topology, label=arguments.label, keep=arguments.keep, internet=arguments.internet, unique=True
+        )
         asyncio.run(own(lab, topology, bare=arguments.bare, teller=teller))
     except ConfigError as exc:
         teller.error(exc.problems)

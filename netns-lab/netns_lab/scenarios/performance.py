@@ -41,6 +41,7 @@ async def perform(
     *,
     name: str,
     keep: Path | None = None,
+    internet: str | None = None,
     stay: bool = False,
 ) -> Result:
     """Play it on a lab of its own.
@@ -48,7 +49,7 @@ async def perform(
     ``folder`` is entered already.  ``stay``: wait for Ctrl-C when the story is told.  SIGINT, SIGTERM and
     SIGHUP end it cleanly.  Raises ConfigError when the lab can't be built or the report can't be written.
     """
-    lab = Lab(topology, label=name, keep=keep)
+    lab = Lab(topology, label=name, keep=keep, internet=internet)
     told = False
     stage: Stage | None = None
     flows: dict[str, Any] = {"flows": []}
