@@ -38,7 +38,7 @@ def relay_dies(stage: Stage) -> Result:
     relay = _busiest(stage)
     relay.kill()
     outage_s = stage.watch(120)
-    stage.figure("longest_outage", outage_s, "s", at_most=60)
+    stage.figure("longest_outage", outage_s, "s", at_most=20)
     stage.figure("blackout", outage_s, "s", at_most=1, gap=HEALTH)
     return stage.end()
 
@@ -55,7 +55,7 @@ def link_flaps(stage: Stage) -> Result:
         worst_s = max(worst_s, stage.watch(stage.rng.uniform(0.5, 12.0)))
         stage.mesh.heal()
         worst_s = max(worst_s, stage.watch(stage.rng.uniform(5.0, 30.0)))
-    stage.figure("longest_outage", worst_s, "s", at_most=30)
+    stage.figure("longest_outage", worst_s, "s", at_most=20)
     return stage.end()
 
 
