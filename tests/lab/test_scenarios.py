@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from netns_lab import cleanup
 from netns_lab.namespace import NETNS_DIR
 from netns_lab.programs import own_environment
 
@@ -21,7 +22,6 @@ QUICK = ("babeld_killed", "mac_rotation", "one_port", "registry_away", "revoked"
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_scenario_ends_as_expected_and_leaves_only_its_report(name: str, tmp_path: Path) -> None:
-    before = set(NETNS_DIR.glob("nl-*"))
     with subprocess.Popen(
         [*COMMAND, "run", name, "--json", "--report", str(tmp_path / "report")],
         stdout=subprocess.PIPE,
@@ -35,4 +35,5 @@ def test_a_scenario_ends_as_expected_and_leaves_only_its_report(name: str, tmp_p
     assert process.returncode == (0 if report["verdict"] == "pass" else 1)
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.json", "timeline.svg"]
     assert "files and logs of the lab" not in told
-    assert set(NETNS_DIR.glob("nl-*")) <= before
+    assert not list(NETNS_DIR.glob(f"nl-{report['lab']}-*"))
+    assert report["lab"] not in {record.lab_id for record in cleanup.records()}

@@ -24,10 +24,12 @@ async def play(stage: Stage) -> None:
     with stage.step("every node has a tunnel to every other, and a sends straight to b"):
         await stage.wait_for(full_mesh & every_tunnel(NODES) & straight, within_s=60)
     flow, other = stage.flow("a", "b"), stage.flow("a", "r")
+    await stage.settled()
     since_s = stage.now()
     await stage.flap("a", "b", times=TIMES, down_s=DOWN_S, up_s=UP_S)
     with stage.step("a sends straight to b again"):
         back_s = await stage.time_until(way_is("a", "b"), within_s=60)
+        await stage.settled()
     for each in (flow, other):
         each.stop()
     stage.figure("flaps", TIMES)

@@ -73,7 +73,9 @@ async def perform(
             flows = timeline_of(stage.flows if stage else [])
             lab.keep_files |= scenario.outcome(story) is Outcome.WORSE
             lab.__exit__(None, None, None)
-    report = story.report() | scenario.expectation() | {"outcome": scenario.outcome(story).value}
+    identity = {"lab": lab.record.lab_id} if hasattr(lab, "record") else {}
+    outcome = {"outcome": scenario.outcome(story).value}
+    report = identity | story.report() | scenario.expectation() | outcome
     if told:
         folder.write(report | {"title": scenario.title, "timeline": flows})
     return Result(
