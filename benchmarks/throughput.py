@@ -27,7 +27,8 @@ from pathlib import Path
 from benchmarks.data_plane.sampling import tcp
 from benchmarks.interval import median_interval
 from benchmarks.result import Figure, Measured, figure, package_versions, run
-from netns_lab import cleanup, programs
+from netns_lab import cleanup
+from netns_lab.namespace import Machine
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import RouterError
 from re6st_core.json_wire import encode_json
@@ -151,7 +152,9 @@ async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
         paths = [word for name in ("state", "run", "log") for word in (f"--{name}", str(files / name))]
         paths += ["--ca", str(files / "ca.crt"), "--cert", str(files / "cert.crt")]
         node = [sys.executable, "-m", "re6stnet.cli.daemon", "--registry", "http://127.0.0.1:9/", *paths]
-        commands.append((side, [*node, "--key", str(files / "cert.key"), "--ip", f"192.0.2.{mine + 1}"]))
+        node += ["--key", str(files / "cert.key"), "--ip", f"192.0.2.{mine + 1}"]
+        # Both ends of a tunnel have a device of the same name: each needs a /run/wireguard of its own.
+        commands.append(Machine(side.name, directory / side.name).command(node))
     address = str(NETWORK.address(prefixes[1]))
     async with running(commands, directory):
         try:
@@ -165,7 +168,7 @@ async def our_nodes(sides: Sides, directory: Path) -> AsyncIterator[str]:
 async def reached(side: TestNamespace, address: str) -> None:
     """Wait for an answer."""
     while True:
-        asking = ["ip", "netns", "exec", side.name, "ping", "-c", "1", "-W", "1", address]
+        asking = inside(side, "ping", "-c", "1", "-W", "1", address)
         process = await asyncio.create_subprocess_exec(
             *asking, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -177,16 +180,17 @@ async def reached(side: TestNamespace, address: str) -> None:
 # --- by hand --------------------------------------------------------------------------------------------
 
 
+def inside(side: TestNamespace, *argv: str) -> list[str]:
+    """The argument list that runs ``argv`` in a namespace."""
+    return ["ip", "netns", "exec", side.name, *argv]
+
+
 @asynccontextmanager
-async def running(commands: list[tuple[TestNamespace, list[str]]], directory: Path) -> AsyncIterator[None]:
+async def running(commands: list[list[str]], directory: Path) -> AsyncIterator[None]:
     """Run programs in the foreground meanwhile."""
     with (directory / "hand.log").open("ab") as log:
         started = [
             await asyncio.create_subprocess_exec(
-                "ip",
-                "netns",
-                "exec",
-                side.name,
                 *argv,
                 stdout=log,
                 stderr=log,
@@ -195,7 +199,7 @@ async def running(commands: list[tuple[TestNamespace, list[str]]], directory: Pa
                 start_new_session=True,
                 env={**os.environ, "LOG_LEVEL": "error"},
             )
-            for side, argv in commands
+            for argv in commands
         ]
     try:
         yield
@@ -221,7 +225,7 @@ async def hand_wireguard(sides: Sides, directory: Path) -> AsyncIterator[str]:
     keys = []
     for name in names:
         keys.append(hand_made_key(directory / name))
-    commands = [(side, ["wireguard-go", "-f", name]) for side, name in zip(sides, names, strict=True)]
+    commands = [inside(side, "wireguard-go", "-f", name) for side, name in zip(sides, names, strict=True)]
     async with running(commands, directory):
         for mine, side in enumerate(sides):
             await wait_for_file(SOCKETS / f"{names[mine]}.sock")
@@ -252,7 +256,7 @@ async def hand_openvpn(sides: Sides, directory: Path) -> AsyncIterator[str]:
                   "--proto", "tcp6-server", "--lport", "52100")  # fmt: skip
     client = argv(names[0], ca.node(CLIENT_CN), "--client", "--nobind", "--proto", "tcp4-client", "--remote",
                   "192.0.2.2", "52100")  # fmt: skip
-    commands = [(sides[1], server), (sides[0], client)]
+    commands = [inside(sides[1], *server), inside(sides[0], *client)]
     async with kernels_of(sides) as kernels, running(commands, directory):
         for mine, side in enumerate(sides):
             with side.entered():
@@ -281,7 +285,7 @@ async def sample(sides: Sides, address: str, seconds: int) -> float:
     """Mbit/s of one TCP stream from left to right, as received."""
 
     def command(argv: Sequence[str]) -> list[str]:
-        return ["ip", "netns", "exec", sides[0].name, *argv]
+        return inside(sides[0], *argv)
 
     _, mbit_s = await asyncio.to_thread(tcp, command, ip_address(address), seconds)
     return mbit_s
@@ -296,7 +300,7 @@ async def compare(kind: str, pairs: int, seconds: int, seed: int) -> list[Figure
     try:
         sides = TestNamespace(record.namespace("left")), TestNamespace(record.namespace("right"))
         for side in sides:
-            programs.run(["ip", "netns", "add", side.name])
+            Machine(side.name, record.directory / side.name).create()
             side.run("ip link set lo up")
         connect(*sides)
         results = await samples(kind, sides, record.directory, pairs=pairs, seconds=seconds, rng=rng)
@@ -330,7 +334,7 @@ async def samples(
     async with (
         ours(sides, directory) as our_address,
         hand(sides, directory) as hand_address,
-        running([(sides[1], ["iperf3", "-s"])], directory),
+        running([inside(sides[1], "iperf3", "-s")], directory),
     ):
         targets = {"ours": our_address, "hand": hand_address}
         for address in targets.values():
