@@ -10,10 +10,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from netns_lab.model.stage import Figure, Result, Stage
 from netns_lab.model.stories import STORIES
+from re6st_core.errors import RouterError
 
 MAX_LISTED = 20
 """Failed runs of one story that a summary lists."""
@@ -74,17 +76,19 @@ def tell_all(
             done, _ = wait(under_way, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
             for future in done:
                 yield under_way.pop(future), future.result()
+    except BrokenProcessPool as exc:
+        raise RouterError("a process of the model was killed: out of memory? try fewer --jobs") from exc
     finally:
         if under_way:
             for worker in multiprocessing.active_children():
-                worker.terminate()  # what they work on is not wanted any more
+                worker.kill()  # what they work on is not wanted any more
         pool.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:
-    """Leave it to the first process what Ctrl-C means, and end when that one does, however it ends."""
+    """Leave it to the first process what signals to all mean, and end when that one does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "workers have one"
 

@@ -1,6 +1,7 @@
 """``netns-lab model`` on the command line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -116,11 +117,20 @@ def test_a_signal_ends_it_with_a_summary_and_no_process_is_left(
     endless: tuple[subprocess.Popen[bytes], list[str]], number: signal.Signals
 ) -> None:
     process, workers = endless
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does, and timeout(1)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err.decode()
     assert json.loads(out)["verdict"] == "pass"
     assert not any(_works(worker) for worker in workers)
+
+
+def test_a_killed_worker_is_said_and_ends_it(endless: tuple[subprocess.Popen[bytes], list[str]]) -> None:
+    process, workers = endless
+    os.kill(int(workers[0]), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "a process of the model was killed" in err.decode()
+    assert "Traceback" not in err.decode()
 
 
 def test_its_processes_end_when_it_is_killed(
