@@ -52,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.report))
     for failure in result.report["failures"]:
         print(f"netns-lab: {failure}", file=sys.stderr)
-    for line in remarks([result]) if result.now_met else []:
+    for line in remarks([result]) if result.now_met and not result.report["failures"] else []:
         print(f"netns-lab: {line}", file=sys.stderr)
     if result.interrupted:
         return 130

@@ -60,7 +60,7 @@ SCENARIO = Scenario(
     "two_relays.toml",
     play,
     not_yet=NotYet(
-        {"blackout_when_the_relay_dies": "3.7 s"},
+        {"blackout_when_the_relay_dies": "3.7 and 3.0 s"},
         "a dead tunnel is noticed by Babel's hellos only: the node does not probe its tunnels",
         4,
     ),

@@ -46,7 +46,7 @@ SCENARIO = Scenario(
     "four_public.toml",
     play,
     not_yet=NotYet(
-        {"back_after_restart_max": "19.5 s, 5 trials of 6.3 to 19.5 s"},
+        {"back_after_restart_max": "19.5 s, 10 trials of 5.7 to 19.5 s"},
         "peers that at once try to reopen a tunnel to a node that stops keep it waiting when it is back",
         4,
         sometimes=True,

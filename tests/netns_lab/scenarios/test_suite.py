@@ -20,7 +20,7 @@ def result(name: str, outcome: Outcome, *, met: bool, now_met: tuple[str, ...] =
         "duration_s": 10.0,
     }
     if outcome is not Outcome.WORSE and not met:
-        report |= {"expected": "fail", "not_yet": {"issue": 4}}
+        report |= {"expected": "fail", "not_yet": {"issue": 4, "sometimes": name == "seldom"}}
     return Result(name, outcome, met, False, report, now_met, None)
 
 
@@ -52,7 +52,8 @@ def test_the_table_shows_verdict_expectation_and_bounds() -> None:
 
 def test_what_is_worse_or_better_than_expected_is_said() -> None:
     part = result("part", Outcome.AS_EXPECTED, met=False, now_met=("lost",))
-    lines = remarks([GOOD, KNOWN, BAD, MENDED, part])
+    seldom = result("seldom", Outcome.AS_EXPECTED, met=False, now_met=("lost",))
+    lines = remarks([GOOD, KNOWN, BAD, MENDED, part, seldom])
     assert [line.partition(":")[0] for line in lines] == ["bad", "mended", "part"]
     assert "PASSES NOW" in lines[1]
     assert "lost" in lines[2]
