@@ -69,11 +69,11 @@ SCENARIO = Scenario(
     play,
     not_yet=NotYet(
         {
-            "blackout_moves": "37 s, both times",
-            "blackout_home": "28 and 32 s",
+            "blackout_moves": "31 to 37 s, 3 runs",
+            "blackout_home": "28 to 32 s, 3 runs",
             "tunnels_kept_moves": "0 of 1",
             "tunnels_kept_home": "0 of 1",
-            "announced": "6 s once, not within 60 s twice: when the registry is asked next, up to 25 minutes",
+            "announced": "6 s once, else not within 30 s: when the registry is asked next",
         },
         "packets of a tunnel are taken from the addresses it was made for only, so it has to die first; "
         "nobody notices that the host's own address changes",

@@ -24,6 +24,7 @@ async def play(stage: Stage) -> None:
     stage.figure("enrolled", len(enrolled), at_least=len(WRONG))
     for node in enrolled:
         stage.start_daemon(node)
+        stage.flow(node, "n1")
     with stage.step("the nodes whose clocks are right reach each other"):
         await stage.wait_for(all_reach(RIGHT), within_s=60)
     with stage.step("the others get tunnels too"):

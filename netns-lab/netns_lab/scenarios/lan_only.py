@@ -21,6 +21,8 @@ WITHIN_S = 15.0
 async def play(stage: Stage) -> None:
     """Form the mesh, silence the site, restart with memory and then without."""
     await stage.form()
+    for a, b in (TOLD, UNTOLD):
+        stage.flow(a, b)
     with stage.step("all reach each other"):
         await stage.wait_for(full_mesh, within_s=60)
     stage.silence("a")  # and all of its site

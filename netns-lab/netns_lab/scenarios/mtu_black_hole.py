@@ -20,6 +20,7 @@ DOWNLOAD_WITHIN_S = 20.0
 async def play(stage: Stage) -> None:
     """Try each size from a to b, then a download."""
     await stage.form()
+    stage.flow("a", "b")  # of small packets
     with stage.step("every node has a tunnel to every other, and a sends to b directly"):
         await stage.wait_for(full_mesh & every_tunnel(stage.nodes) & way_is("a", "b"), within_s=60)
     with stage.step("packets of several sizes"):

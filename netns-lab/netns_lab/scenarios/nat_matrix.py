@@ -24,6 +24,8 @@ async def play(stage: Stage) -> None:
     """Form the mesh, then count direct tunnels against the table."""
     topology = stage.lab.topology
     await stage.form()
+    stage.flow("symmetric1", "symmetric2")
+    stage.flow("cone1", "port1")
     with stage.step("all reach each other"):
         took_s = await stage.time_until(full_mesh, within_s=90)
     silent = [] if took_s is not None else await stage.missing(full_mesh)

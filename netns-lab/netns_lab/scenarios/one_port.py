@@ -14,6 +14,7 @@ from netns_lab.stage.stage import Stage
 async def play(stage: Stage) -> None:
     """Form the mesh and look at its tunnels."""
     await stage.form()
+    stage.flow("n1", "n2")
     with stage.step("all reach each other"):
         took_s = await stage.wait_for(full_mesh, within_s=60)
     stage.figure("all_reach_each_other", took_s, "s", at_most=30)

@@ -22,6 +22,7 @@ async def play(stage: Stage) -> None:
     stage.figure("enrolled_in_the_office", await enrolled(stage), at_least=1)
     since_s = stage.now()
     stage.start_daemon(OFFICE)
+    stage.flow(OFFICE, "n1")
     with stage.step("office reaches all, by TCP"):
         await stage.wait_for(full_mesh & tunnels_of(OFFICE, at_least=1, transports=["openvpn"]), within_s=90)
     stage.figure("office_reaches_all", stage.now() - since_s, "s", at_most=60)

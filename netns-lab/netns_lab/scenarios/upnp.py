@@ -17,6 +17,7 @@ from netns_lab.stage.stage import Stage
 async def play(stage: Stage) -> None:
     """Form the mesh, look at what is announced and at the tunnels."""
     await stage.form()
+    stage.flow("absent", "honest")
     with stage.step("all reach each other"):
         took_s = await stage.wait_for(full_mesh, within_s=60)
     stage.figure("all_reach_each_other", took_s, "s", at_most=60)
