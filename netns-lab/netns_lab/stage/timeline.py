@@ -115,8 +115,9 @@ def _lane(scale: _Scale, lane: dict[str, Any], top: float) -> Iterator[str]:
 
 def _ways(scale: _Scale, lane: dict[str, Any], top: float) -> Iterator[str]:
     """A box for each way, as long as it was taken; its nodes inside where they have room."""
-    ends = [*(change["at_s"] for change in lane["ways"][1:]), lane["end_s"]]
-    for number, (change, end_s) in enumerate(zip(lane["ways"], ends, strict=True)):
+    ways = lane["ways"]  # none, if nothing ever got there
+    ends = [*(change["at_s"] for change in ways[1:]), lane["end_s"]][: len(ways)]
+    for number, (change, end_s) in enumerate(zip(ways, ends, strict=True)):
         x = scale.x(change["at_s"])
         width, words = max(scale.x(end_s) - x, 1), " ".join(change["nodes"])
         yield f'<rect class="way{number % 2}" x="{x}" y="{top}" width="{width:.1f}" height="{_WAY}"/>'

@@ -52,6 +52,14 @@ def test_an_outcome_that_was_not_expected_is_said() -> None:
     assert "fail (expected: pass)" in texts(timeline(report(verdict="fail")))
 
 
+def test_a_flow_that_never_had_a_way_is_in_the_picture_all_the_same() -> None:
+    told = report()
+    told["timeline"]["flows"][0]["ways"] = []
+    picture = timeline(told)
+    assert 'class="way' not in picture
+    assert "a-b" in texts(picture)
+
+
 def test_a_story_without_flows_has_a_picture_too() -> None:
     assert "no flow was measured" in texts(timeline(report(timeline={"flows": []}, events=[], figures={})))
 
