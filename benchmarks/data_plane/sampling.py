@@ -22,7 +22,7 @@ from re6st_core.errors import RouterError
 _PINGS = 100
 _PING_EVERY_S = 0.004
 _FIRST_HOP_LIMIT = 64  # what Linux sends with
-_BUSY_TRIES = 50
+_BUSY_TRIES = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEASURING = {"iperf3", "ping"}
 
@@ -80,7 +80,7 @@ def tcp(command: Callable[[Sequence[str]], list[str]], address: Address, seconds
             if not received["bytes"]:
                 raise RouterError(f"iperf3 to {address}: nothing arrived")
             return received["bytes"], received["bits_per_second"] / 1e6
-        if "busy" not in error and "refused" not in error:
+        if not any(word in error for word in ("busy", "refused", "reset by peer")):
             break
         time.sleep(0.1)  # the server is not there yet, or still puts the last sample away
     raise RouterError(f"iperf3 to {address}: {error}")
