@@ -14,19 +14,21 @@ Without the privileges or programs a lab needs the test is skipped, and says so.
 when its test failed; the report of the failure names their directory.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from netns_lab import programs
 from netns_lab.lab import Lab
-from netns_lab.mesh import Mesh
 from netns_lab.topology import TOPOLOGIES, Topology, load_topology
 from re6st_core.errors import ConfigError
 
 _FAILED = pytest.StashKey[bool]()
+
+# Without pytest-asyncio everything but the fixture that needs it is there.
+pytest_plugins = ("netns_lab.pytest_mesh",) if find_spec("pytest_asyncio") else ()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,20 +60,8 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     yield from _lab(request, topology, programs.LAB_PACKAGES)
 
 
-@pytest_asyncio.fixture
-async def mesh(request: pytest.FixtureRequest, lab: Lab) -> AsyncIterator[Mesh]:
-    """A registry and nodes that have joined; their daemons run."""
-    _require(programs.MESH_PACKAGES)
-    registry = lab.topology.registry
-    if registry is None:
-        raise pytest.UsageError(f"{request.node.nodeid}: no node of {lab.topology.name} hosts the registry")
-    with Mesh(lab, registry=registry) as mesh:
-        await mesh.unless_one_dies(mesh.form(lambda _: None))
-        yield mesh
-
-
 def _lab(request: pytest.FixtureRequest, topology: Topology, packages: dict[str, str]) -> Iterator[Lab]:
-    _require(packages)
+    require(packages)
     lab = Lab(topology, label=request.node.name)
     with lab:
         yield lab
@@ -80,7 +70,8 @@ def _lab(request: pytest.FixtureRequest, topology: Topology, packages: dict[str,
             request.node.add_report_section("teardown", "lab", f"files and logs of the lab: {lab.directory}")
 
 
-def _require(packages: dict[str, str]) -> None:
+def require(packages: dict[str, str]) -> None:
+    """Skip the test if a program or a privilege is missing."""
     try:
         programs.require(packages)
     except ConfigError as exc:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,10 @@ def test_each_test_has_a_lab_of_its_own_and_a_failed_one_leaves_its_logs(tmp_pat
 
 
 @pytest.mark.root
-def test_without_privileges_it_is_skipped_and_says_why(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+def test_without_privileges_it_is_skipped_and_says_why() -> None:
     as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
-    said = run_pytest(tmp_path, prefix=as_nobody)
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are for root alone
+        Path(directory).chmod(0o755)
+        said = run_pytest(Path(directory), prefix=as_nobody)
     assert "SKIPPED" in said
     assert "need root" in said
