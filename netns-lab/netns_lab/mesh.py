@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -135,7 +135,7 @@ class Mesh:
         """Run the registry of the network that exists, until it answers."""
         argv = [*own("re6st-registry"), "run", "--dir", str(self._registry_dir)]
         self._start_daemon(self._registry, argv, cwd=None)
-        await self.unless_one_dies(self._registry_answers())
+        await self._registry_answers()
 
     async def join(self, node: str) -> IPv6Address:
         """Give a node a token and let it enrol; returns the overlay address its certificate states."""
@@ -164,9 +164,7 @@ class Mesh:
         async def join(node: str) -> None:
             progress(f"{node} is {await self.join(node)}")
 
-        async with asyncio.TaskGroup() as group:
-            for node in self.nodes:
-                group.create_task(join(node))
+        await together(join(node) for node in self.nodes)
         for node in self.nodes:
             self.start(node)
         progress("all daemons started")
@@ -210,11 +208,19 @@ class Mesh:
     async def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the daemon of a node, or the registry, and wait for its end.
 
-        Returns its exit status (negative: signal).  What its programs started may live on.
+        Returns its exit status (negative: signal); RouterError if it does not end in time: then it is killed.
+        What its programs started may live on.
         """
         daemon = self._expect_end(name)
         daemon.send_signal(number)
-        return await asyncio.to_thread(daemon.wait, _STOP_WITHIN_S)
+        try:
+            return await asyncio.to_thread(daemon.wait, _STOP_WITHIN_S)
+        except subprocess.TimeoutExpired as exc:
+            daemon.kill()
+            await asyncio.to_thread(daemon.wait)
+            log = self.log(name)
+            late = f"the daemon of {name} did not end within {_STOP_WITHIN_S:g} s of {number.name}"
+            raise RouterError(f"{late}, killed: {last_line(log)} (see {log})") from exc
 
     async def kill_all(self, name: str) -> None:
         """Kill every process of a machine, as when it loses its power."""
@@ -265,12 +271,14 @@ class Mesh:
     async def _registry_answers(self) -> None:
         """Wait until the CA certificate can be fetched; nothing tells when, so it is asked for."""
         asking = (self.machine(self._registry), str(self._lab.topology.address_of(self._registry)))
+        log = self.log(self._registry)
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
-                while await http_get(*asking, _READY_PATH) is None:  # noqa: ASYNC110 - another process's state
+                while await http_get(*asking, _READY_PATH) is None:
+                    if self.daemon_pid(self._registry) is None:
+                        raise RouterError(f"the registry ended: {last_line(log)} (see {log})")
                     await asyncio.sleep(_READY_EVERY_S)
         except TimeoutError as exc:
-            log = self.log(self._registry)
             raise RouterError(f"the registry does not answer: {last_line(log)} (see {log})") from exc
 
     def _start_daemon(self, name: str, argv: list[str], cwd: Path | None) -> None:
@@ -298,6 +306,16 @@ class Mesh:
             log = self._lab.logs / "switch.log" if name == "the switch" else self.log(name)
             who = name if name == "the switch" else f"the daemon of {name}"
             self._death.set_exception(RouterError(f"{who} ended: {last_line(log)} (see {log})"))
+
+
+async def together(work: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Do several things at the same time, all of them; the first error is raised and ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several
 
 
 def certified_address(certificate: Path) -> IPv6Address:

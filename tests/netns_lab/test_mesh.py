@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from netns_lab import mesh as mesh_module
+from netns_lab.cleanup import process_start
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh, http_get, json_object
 from netns_lab.topology import Topology
@@ -72,6 +74,56 @@ async def test_a_daemon_is_started_as_topology_and_scenario_say(small: Topology)
     assert wrong_clock[-4:] == ["--client-count", "7", "--country", "FR"]
     assert "faketime" not in told
     assert told[-4:] == ["--client-count", "3", "--ip", "203.0.113.3"]
+
+
+@pytest.mark.root
+async def test_what_keeps_a_node_from_joining_is_the_one_error(
+    small: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def registry(mesh: Mesh) -> str:
+        return "fingerprint"
+
+    async def join(mesh: Mesh, node: str) -> None:
+        raise RouterError(f"{node} has no token")
+
+    monkeypatch.setattr(Mesh, "start_registry", registry)
+    monkeypatch.setattr(Mesh, "join", join)
+    told: list[str] = []
+    with (
+        Lab(small) as lab,
+        Mesh(lab, registry="a") as mesh,
+        pytest.raises(RouterError, match="b has no token"),
+    ):
+        await mesh.form(told.append)
+    assert len(told) == 1, "only the registry is there"
+
+
+@pytest.mark.root
+async def test_a_daemon_that_does_not_end_is_killed_and_named(
+    small: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_module, "_STOP_WITHIN_S", 0.1)
+    with Lab(small) as lab, Mesh(lab, registry="a") as mesh:
+        monkeypatch.setattr(mesh, "daemon_command", lambda node: ["tail", "-f", "/dev/null"])
+        mesh.start("b")
+        pid = mesh.daemon_pid("b")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(RouterError, match=r"of b did not end within 0\.1 s of SIGTERM, killed: .*b\.log"):
+            await mesh.stop("b")
+        assert not mesh.running("b")
+        assert process_start(pid) is None
+
+
+@pytest.mark.root
+async def test_a_registry_that_ends_at_its_start_is_named(
+    small: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_module, "own", lambda name: ["sh", "-c", "echo no network >&2; exit 3"])
+    ended = pytest.raises(RouterError, match="the registry ended: no network")
+    with Lab(small) as lab, Mesh(lab, registry="a") as mesh, ended:
+        await mesh.run_registry()
 
 
 @pytest.mark.root

@@ -35,19 +35,21 @@ class Steering:
             case Info():
                 return self._info()
             case Cut(a=a, b=b):
-                self._lab.internet.cut(*self._ports(a, b))
+                self._lab.internet.cut(*self._path(a, b))
             case Heal(a=a, b=b):
-                self._lab.internet.heal(*self._ports(a, b))
+                self._lab.internet.heal(*self._path(a, b))
             case Silence(node=node):
-                self._lab.internet.silence(*self._ports(node))
+                self._require_known(node)
+                self._lab.silence(node)
             case Revive(node=node):
-                self._lab.internet.revive(*self._ports(node))
+                self._require_known(node)
+                self._lab.revive(node)
             case SetLink():
                 return self._set_link(request)
             case Start(node=node):
                 return await self._start(node)
             case Stop():
-                return self._stop(request)
+                return await self._stop(request)
         return {}
 
     def _info(self) -> dict[str, Any]:
@@ -78,8 +80,8 @@ class Steering:
             "nodes": nodes,
         }
 
-    def _ports(self, *names: str) -> list[int]:
-        """The Internet's ports of sites or nodes; ConfigError names all that do not exist."""
+    def _require_known(self, *names: str) -> None:
+        """ConfigError names all of these that are neither a site nor a node."""
         topology = self._lab.topology
         known = dict.fromkeys([*topology.nodes, *(site.name for site in topology.sites)])
         unknown = [
@@ -87,9 +89,19 @@ class Steering:
         ]
         if unknown:
             raise ConfigError(*unknown)
-        ports = [topology.port(name) for name in names]
-        if len(set(ports)) < len(ports):
-            raise ConfigError(f"{' and '.join(names)} are at the same site: the Internet is not between them")
+
+    def _path(self, a: str, b: str) -> tuple[int, int]:
+        """The Internet's ports of two sites or nodes; ConfigError when it has no path between them."""
+        self._require_known(a, b)
+        topology = self._lab.topology
+        ports = topology.port(a), topology.port(b)
+        if ports[0] == ports[1]:
+            raise ConfigError(f"{a} and {b} are at the same site: the Internet is not between them")
+        offline = [name for name in (a, b) if topology.sites[topology.port(name)].offline]
+        if offline:
+            raise ConfigError(
+                *(f"{name} is offline: no path of the Internet leads there" for name in offline)
+            )
         return ports
 
     def _set_link(self, request: SetLink) -> dict[str, Any]:
@@ -100,7 +112,7 @@ class Steering:
         }
         if request.rtt_ms is not None:
             changes["delay_ms"] = request.rtt_ms / 2
-        a, b = self._ports(request.a, request.b)
+        a, b = self._path(request.a, request.b)
         for source, to in [(a, b)] if request.one_way else [(a, b), (b, a)]:
             before = self._links.get((source, to)) or self._lab.topology.links[source][to]
             link = dataclasses.replace(before, **changes)
@@ -114,15 +126,18 @@ class Steering:
         mesh = self._running_mesh(node)
         if mesh.daemon_pid(node) is not None:
             raise ConfigError(f"the daemon of {node} runs already")
-        mesh.start(node)
+        if node == self._lab.topology.registry:
+            await mesh.run_registry()
+        else:
+            mesh.start(node)
         return {"pid": mesh.daemon_pid(node)}
 
-    def _stop(self, request: Stop) -> dict[str, Any]:
+    async def _stop(self, request: Stop) -> dict[str, Any]:
         mesh = self._running_mesh(request.node)
         if mesh.daemon_pid(request.node) is None:
             raise ConfigError(f"no daemon of {request.node} runs")
         number = signal.SIGKILL if request.kill else signal.SIGTERM
-        return {"exit_status": mesh.stop(request.node, number)}
+        return {"exit_status": await mesh.stop(request.node, number)}
 
     def _running_mesh(self, node: str) -> Mesh:
         mesh = self._mesh

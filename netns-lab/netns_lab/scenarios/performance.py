@@ -66,8 +66,8 @@ async def perform(
                     if stay:
                         story.event("everything stays up until Ctrl-C")
                         await asyncio.Event().wait()
-        except Exception:  # a mistake of ours: its traces are wanted
-            lab.keep_files = True
+        except Exception as exc:
+            lab.keep_files |= not isinstance(exc, Re6stError)  # a mistake of ours: its traces are wanted
             raise
         finally:
             flows = timeline_of(stage.flows if stage else [])

@@ -22,7 +22,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from netns_lab.lab import Lab
-from netns_lab.mesh import Mesh
+from netns_lab.mesh import Mesh, together
 from netns_lab.stage import traffic
 from netns_lab.stage.conditions import Condition, in_few_words
 from netns_lab.stage.faults import Faults
@@ -127,12 +127,7 @@ class Stage(Faults):
 
     async def together(self, work: Iterable[Coroutine[Any, Any, object]]) -> None:
         """Do several things at the same time, all of them."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for each in work:
-                    group.create_task(each)
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from several
+        await together(work)
 
     # --- waiting ----------------------------------------------------------------------------------------
 
