@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0 and not arguments.unprivileged:
             rootless.enter(argv)
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except ConfigError as exc:
         for problem in exc.problems:
             print(f"netns-lab: {problem}", file=sys.stderr)
@@ -54,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader has seen enough; nothing may fail again when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
