@@ -165,8 +165,7 @@ class Netem:
 
     def _filter(self, empty: Iterable[tuple[int, int]] = ()) -> None:
         """Put the rules in force, then lose what is in flight on these paths."""
-        text = "".join(f"{line}\n" for line in plan.rules(self._wanted))
-        programs.run(["ip", "netns", "exec", self._home.namespace, "nft", "-f", "-"], text=text)
+        self._home.nft("\n".join(plan.rules(self._wanted)))
         self._tc(line for a, b in empty for line in plan.empty_path(a, b, self._wanted.links[a][b]))
 
     def _tc(self, lines: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ of paths is then still the real thing.
 """
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
@@ -20,6 +21,7 @@ from netns_lab.lab import Lab
 from netns_lab.namespace import Machine
 from netns_lab.topology import Topology
 from re6st_core.errors import ConfigError, RouterError
+from tests.helpers.lab_traffic import listener
 
 pytestmark = pytest.mark.root
 
@@ -99,6 +101,29 @@ def test_a_path_with_a_small_mtu_is_a_black_hole(lab: Lab, internet: Netem) -> N
     assert not answers(lab, *largest, str(1280 - 27))
     internet.set_link(0, 1, Link())
     assert answers(lab, *largest, str(1280 - 27))
+
+
+def test_what_tcp_hands_over_in_one_piece_is_carried_in_frames(lab: Lab, internet: Netem) -> None:
+    """Else a path with a small MTU would swallow all of it, and one lost packet be 64 KiB."""
+    home, b = lab.machines["internet"], IPv4Address("198.51.100.2")
+    chain = "type filter hook forward priority filter - 1; meta length > 1500 counter; tcp dport 80 counter;"
+    home.nft(f"table bridge seen {{ chain forward {{ {chain} }}; }}")
+    with (
+        listener(lab, "b", 4, 80) as server,
+        lab.machines["a"].socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+    ):
+        for each in (server, client):
+            each.settimeout(5)
+        client.connect((str(b), 80))
+        client.sendall(bytes(50_000))
+        client.shutdown(socket.SHUT_WR)
+        accepted, _ = server.accept()
+        with accepted, accepted.makefile("rb") as received:
+            accepted.settimeout(5)
+            assert len(received.read()) == 50_000
+    too_large, all_of_it = re.findall(r"packets (\d+)", home.run(["nft", "list", "table", "bridge", "seen"]))
+    assert int(too_large) == 0
+    assert int(all_of_it) > 50_000 // 1500
 
 
 def test_frames_go_through_the_class_of_their_path(lab: Lab, internet: Netem) -> None:

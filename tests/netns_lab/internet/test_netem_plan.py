@@ -22,7 +22,7 @@ def test_cables_of_ports_that_lead_somewhere() -> None:
     assert list(plan.cables([("a", "net0"), None])) == [
         "link add wire type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
         "link set wire up",
-        "link add p0 type veth peer name net0 netns a",
+        "link add p0 type veth peer name net0 gso_max_segs 1 netns a",
         "link set p0 master wire up",
         "link set p0 type bridge_slave learning off flood off",
     ]
