@@ -189,11 +189,13 @@ class Lab:
         return upnp.start_upnp(box, inside="lan", outside="inet", tells=tells, log=log)
 
     def _remove(self) -> None:
-        for each in self._upnp:
-            each.stop()
-        if hasattr(self, "internet"):
-            self.internet.stop()
-        cleanup.clean(self.record, keep_directory=self.keep_files)
+        try:
+            for each in self._upnp:
+                each.stop()
+            if hasattr(self, "internet"):
+                self.internet.stop()
+        finally:  # also at a second Ctrl-C
+            cleanup.clean(self.record, keep_directory=self.keep_files)
 
     def _builder(self, number: int) -> SiteBuilder:
         return SiteBuilder(self.topology, number, self.machines)

@@ -202,6 +202,19 @@ def test_a_failure_while_building_leaves_nothing(small: Topology, monkeypatch: p
     assert leftovers(lab) == []
 
 
+def test_a_failure_at_the_end_leaves_nothing_either(small: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise RouterError("no end today")
+
+    lab = Lab(small, internet="switch").__enter__()
+    stop = lab.internet.stop
+    monkeypatch.setattr(lab.internet, "stop", refuse)
+    with pytest.raises(RouterError, match="no end today"):
+        lab.__exit__(None, None, None)
+    assert leftovers(lab) == []
+    stop()  # nobody else looks after the process that was killed
+
+
 KILLED_WHILE_BUILDING = """
 import os, signal, sys
 sys.path[:0] = {path!r}
