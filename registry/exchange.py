@@ -191,7 +191,7 @@ def explained(url: str) -> Iterator[None]:
         ) from exc
     except TimeoutError as exc:
         raise UnreachableError(f"{url} did not answer in time") from exc
-    except socket.gaierror as exc:
+    except (socket.gaierror, UnicodeError) as exc:  # UnicodeError: it can be no name, such as a..b
         raise UnreachableError(f"{url} cannot be reached: its name does not resolve ({reason(exc)})") from exc
     except asyncio.IncompleteReadError as exc:
         if exc.partial:

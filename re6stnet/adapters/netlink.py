@@ -267,7 +267,7 @@ def _explained(what: str, tolerated: frozenset[int] = frozenset()) -> Iterator[N
         if exc.errno == errno.EPERM:
             raise ConfigError(f"cannot {what}: this needs root (CAP_NET_ADMIN)") from exc
         raise RouterError(f"the kernel refuses to {what}: {exc}") from exc
-    except (WireError, struct.error) as exc:
+    except (WireError, ValueError, struct.error) as exc:  # ValueError: what should be an address is none
         raise RouterError(f"netlink: cannot {what}: {exc}") from exc
 
 

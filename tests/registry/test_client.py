@@ -1,6 +1,7 @@
 """The client: only the registry is believed, and every failure is one line that names the URL."""
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -150,9 +151,10 @@ async def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         await fetch_ca(f"http://{address}:{PORT}/")
 
 
-async def test_a_name_that_does_not_exist() -> None:
-    with pytest.raises(UnreachableError, match=r"registry\.invalid.*does not resolve"):
-        await fetch_ca("http://registry.invalid/")
+@pytest.mark.parametrize("name", ["registry.invalid", "registry..invalid", "r" * 64 + ".invalid"])
+async def test_a_name_that_does_not_exist_or_cannot(name: str) -> None:
+    with pytest.raises(UnreachableError, match=rf"{re.escape(name)}.*does not resolve"):
+        await fetch_ca(f"http://{name}/")
 
 
 @pytest.mark.parametrize("url", ["https://a/", "ftp://a/", "a", "http://", "http://a:x/", "http://a:70000/"])

@@ -1,12 +1,15 @@
 """The kernel really has what was asked, once or twice, and nothing of it after removal."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_address
 
 import pytest
 
+from babel_ctl.netlink import Netlink
 from re6st_core.errors import RouterError
+from re6st_core.netlink_wire import attribute, u32
 from re6stnet.adapters.netlink import Kernel
 from tests.helpers.namespace_tests import TestNamespace, connect, device_name, namespaces
 
@@ -106,6 +109,19 @@ async def test_underlay_addresses_are_those_that_others_can_use(
         await kernel.add_address("lo", ADDRESS)
         found = await kernel.underlay_addresses(NETWORK, tunnel_prefix="re6st")
     assert found == [ip_address("192.0.2.1"), ip_address("2001:db8:1::1")]
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"ends", attribute(1, b"12345"), attribute(1, bytes(4)) + u32(8, 0)[:7]]
+)
+async def test_addresses_that_the_kernel_would_never_tell_are_an_error_of_the_router(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    header = bytes([socket.AF_INET, 24, 0, 0, 1, 0, 0, 0])
+    with Netlink() as netlink:
+        monkeypatch.setattr(netlink, "dump", lambda _kind, _payload: [header + rest if rest else header[:-1]])
+        with pytest.raises(RouterError, match="cannot list addresses"):
+            await Kernel(netlink).underlay_addresses(NETWORK, tunnel_prefix="re6st")
 
 
 async def test_coming_link_is_noticed(namespace: TestNamespace, kernel: Kernel) -> None:
