@@ -1,7 +1,7 @@
 """Limits of the host that a large lab needs higher: the kernel counts for all namespaces together.
 
 Raised, never lowered, and left so: an unused limit costs nothing, and by then another lab may use it.
-A lab without root has what its user has; that is enough for ten nodes.
+A lab without root has what its user has; that is enough for nine nodes.
 """
 
 from collections.abc import Mapping

@@ -40,7 +40,7 @@ def load_topology(path: Path) -> Topology:
     except UnicodeDecodeError as exc:
         line = data[: exc.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: not valid TOML: not UTF-8 text") from exc
-    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # ValueError: also a number of thousands of digits
         raise ConfigError(f"{path}{_line_in(str(exc))}: not valid TOML: {exc}") from exc
     return _topology(document, path.stem, Mistakes(str(path), lines.lines_of(text)), path.parent)
 

@@ -124,6 +124,7 @@ def test_what_is_not_toml_or_not_there_is_one_mistake_with_its_line(tmp_path: Pa
         (b"a = 1\na = 2\n", "bad.toml:2: not valid TOML: Cannot overwrite a value"),
         (b"a = [1,\n", "bad.toml: not valid TOML: Invalid value (at end of document)"),
         (b"a = " + b"[" * 100_000, "bad.toml: not valid TOML: maximum recursion depth"),
+        (b"a = " + b"1" * 5000, "bad.toml: not valid TOML: Exceeds the limit (4300 digits)"),
     ):
         bad.write_bytes(content)
         with pytest.raises(ConfigError) as caught:
