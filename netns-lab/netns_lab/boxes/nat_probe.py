@@ -160,18 +160,18 @@ def lifetimes_s(
         for host in hosts
     ]
     lived_s = [0.0] * len(hosts)
-    gone: set[int] = set()
+    gone_s: dict[int, float] = {}  # when it was seen to be: on a busy machine later than it was looked for
     for at_one_time in zip(*made, strict=True):
         for host, (age_s, start_s, client, mapped) in enumerate(at_one_time):
-            if host in gone:
+            if host in gone_s:
                 continue
             while (left_s := start_s + age_s - time.monotonic()) > 0:
                 prober.serve(left_s, ())
             if prober.arrives(HERE, mapped, client):
                 lived_s[host] = age_s
             else:
-                gone.add(host)
-    return [(each_s, each_s + step_s) for each_s in lived_s]
+                gone_s[host] = time.monotonic() - start_s
+    return [(least_s, gone_s.get(host, least_s + step_s)) for host, least_s in enumerate(lived_s)]
 
 
 def _mapping(prober: Prober, client: socket.socket, mapped: Endpoint) -> Depends:

@@ -60,7 +60,9 @@ class Site:
     upnp: str | None = None  # of UPNP
     blocked: tuple[str, ...] = ()  # of PROTOCOLS, both ways
     outbound: tuple[Service, ...] | None = None  # only these may leave; None: all
-    inbound: tuple[Service, ...] | None = None  # only these may come in unasked; None: all
+    inbound: tuple[Service, ...] | None = (
+        None  # only these may come in unasked; None: all, with outbound none
+    )
     rate_mbit: float | None = None
     mtu: int = MTU_MAX
     jitter_ms: float = 0.0
