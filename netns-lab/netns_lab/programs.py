@@ -21,6 +21,8 @@ MESH_PACKAGES = {
 CLOCK_PACKAGES = {"faketime": "faketime"}
 """Besides, for nodes whose clock is wrong."""
 
+_SYSTEM_PLACES = ("/usr/sbin", "/sbin")
+
 # Our own commands -> the function behind each, for a checkout that is not installed.
 _OWN = {
     "re6stnet": "re6stnet.cli.daemon",
@@ -33,9 +35,7 @@ _OWN = {
 def require(packages: dict[str, str], *, euid: int | None = None) -> None:
     """Check privileges and programs (name -> Debian package); ConfigError names all that is missing."""
     problems = []
-    # A user's PATH often lacks the directories where these programs are.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    missing = [program for program in packages if shutil.which(program, path=path) is None]
+    missing = [program for program in packages if shutil.which(program, path=_search_path()) is None]
     if missing:
         install = " ".join(sorted({packages[program] for program in missing}))
         problems.append(f"{', '.join(missing)} not found, as root: apt-get install -y {install}")
@@ -65,8 +65,15 @@ def own_directory() -> str:
 
 
 def own_environment() -> dict[str, str]:
-    """The environment for our commands: they import the same packages as this process."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    """The environment for our commands: they import what this process does, and find what it requires."""
+    imported = os.pathsep.join(path for path in sys.path if path)
+    return {**os.environ, "PATH": _search_path(), "PYTHONPATH": imported}
+
+
+def _search_path() -> str:
+    """Where programs are looked for: a user's PATH often lacks the directories where ours are."""
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([*path, *(place for place in _SYSTEM_PLACES if place not in path)])
 
 
 def run(
@@ -85,6 +92,7 @@ def run(
             capture_output=True,
             timeout=timeout_s,
             check=False,
+            env=own_environment(),
             start_new_session=True,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:

@@ -16,6 +16,16 @@ def test_missing_programs_are_named_with_their_packages() -> None:
     assert problem == "no-such-a, no-such-b not found, as root: apt-get install -y pkg-a pkg-b"
 
 
+def test_what_a_user_s_path_lacks_is_found_when_required_and_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    programs.require({"sysctl": "procps"}, euid=0)
+    assert programs.run(["sh", "-c", "command -v sysctl"]).strip().endswith("sbin/sysctl")
+    monkeypatch.setenv("PATH", "/sbin:/usr/sbin:/usr/bin:/bin")
+    assert programs.own_environment()["PATH"] == "/sbin:/usr/sbin:/usr/bin:/bin"
+
+
 def test_not_root_is_said() -> None:
     with pytest.raises(ConfigError, match="need root"):
         programs.require({"sh": "dash"}, euid=1000)
