@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
 import signal
 from collections import Counter
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,13 +22,15 @@ from netns_lab.cli.parsers import Commands
 from netns_lab.control import labs
 from netns_lab.control.client import ask
 from netns_lab.control.requests import Info
+from netns_lab.mesh import json_object
 from netns_lab.namespace import Machine
-from netns_lab.programs import own, own_environment
+from netns_lab.programs import own
 from re6st_core.errors import RouterError
 
 WATCH_EVERY_S = 2.0
 TRANSPORTS = ("wireguard", "openvpn")
 _PLAIN_WIDTH = 200
+_ANSWER_WITHIN_S = 10.0  # a daemon that is stopped, or hangs, does not answer
 _AT_ONCE = 4  # nodes asked at the same time: each is a process
 
 
@@ -63,32 +68,31 @@ async def _show(record: LabRecord, *, watch: bool, as_json: bool) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)  # nobody's screen is too narrow
-    end = asyncio.Event()
+    if not watch:
+        info, states = await collect(record)
+        if as_json:
+            _print_json(info, states)
+        else:
+            console.print(_title(info), table(states), soft_wrap=True)
+        return 0
+    task = asyncio.current_task()
+    assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, end.set)
-    if as_json or not watch:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError), contextlib.ExitStack() as stack:
+        live = None if as_json else stack.enter_context(Live(console=console, auto_refresh=False))
         while True:
             info, states = await collect(record)
-            if as_json:
-                print(json.dumps({**info, "nodes": [asdict(state) for state in states]}), flush=True)
+            if live is None:
+                _print_json(info, states)
             else:
-                console.print(_title(info), table(states), soft_wrap=True)
-            if not watch or await _ended(end):
-                return 0
-    with Live(console=console, auto_refresh=False) as live:
-        while not await _ended(end, 0 if live.renderable is None else WATCH_EVERY_S):
-            info, states = await collect(record)
-            live.update(table(states, title=_title(info)), refresh=True)
+                live.update(table(states, title=_title(info)), refresh=True)
+            await asyncio.sleep(WATCH_EVERY_S)
     return 0
 
 
-async def _ended(end: asyncio.Event, within_s: float = WATCH_EVERY_S) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await end.wait()
-    except TimeoutError:
-        pass
-    return end.is_set()
+def _print_json(info: dict[str, Any], states: list[NodeState]) -> None:
+    print(json.dumps({**info, "nodes": [asdict(state) for state in states]}), flush=True)
 
 
 async def collect(record: LabRecord) -> tuple[dict[str, Any], list[NodeState]]:
@@ -110,22 +114,12 @@ async def collect(record: LabRecord) -> tuple[dict[str, Any], list[NodeState]]:
 
 async def _told(machine: Machine) -> dict[str, Any] | None:
     """The node's own ``re6st status --json``; None when its daemon does not answer."""
-    process = await asyncio.create_subprocess_exec(
-        *machine.command([*own("re6st"), "--run", str(machine.directory / "run"), "status", "--json"]),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=own_environment(),
-        start_new_session=True,
-    )
-    output, _ = await process.communicate()
-    if process.returncode != 0:
-        return None
+    asking = [*own("re6st"), "--run", str(machine.directory / "run"), "status", "--json"]
     try:
-        told: dict[str, Any] = json.loads(output)
-    except ValueError as exc:
-        raise RouterError(f"re6st status --json on {machine.namespace}: not JSON") from exc
-    return told
+        told = await machine.call(asking, log=Path(os.devnull), timeout_s=_ANSWER_WITHIN_S)
+    except RouterError:
+        return None
+    return json_object(told)
 
 
 def node_state(name: str, underlay: str, known: dict[str, Any], told: dict[str, Any] | None) -> NodeState:

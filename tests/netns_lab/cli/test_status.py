@@ -1,12 +1,18 @@
 """The nodes of a lab in a table: from what each of them tells."""
 
 import json
+import signal
+import subprocess
 
 import pytest
 from rich.console import Console
 
+from netns_lab.cleanup import processes_inside
+from netns_lab.cli import status
 from netns_lab.cli.status import node_state, table
-from tests.helpers.lab_command import netns_lab
+from netns_lab.control import labs
+from netns_lab.programs import own_environment
+from tests.helpers.lab_command import ARGV, netns_lab
 
 KNOWN = {"overlay": "2001:db8:42:1::1", "pid": 7, "underlay": ["203.0.113.11"]}
 TOLD = {
@@ -45,6 +51,26 @@ def test_a_node_that_does_not_answer_or_is_dead_is_shown_as_such() -> None:
     lines = captured.get().splitlines()
     assert lines[1].split() == ["n1", "203.0.113.11", "2001:db8:42:1::1", "7", "-", "-", "-", "-", "-"]
     assert "dead" in lines[2]
+
+
+@pytest.mark.root
+async def test_a_node_that_hangs_is_not_waited_for(two: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "own", lambda name: ["tail", "-f", "/dev/null"])
+    monkeypatch.setattr(status, "_ANSWER_WITHIN_S", 0.2)
+    machine = labs.machine(labs.find(two), "a")
+    assert await status._told(machine) is None
+    assert not list(processes_inside({machine.path.stat().st_ino}))
+
+
+@pytest.mark.root
+def test_ctrl_c_ends_what_is_watched(two: str) -> None:
+    with subprocess.Popen(
+        [*ARGV, "status", two, "--watch", "--json"], stdout=subprocess.PIPE, text=True, env=own_environment()
+    ) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["label"] == two
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
 
 
 @pytest.mark.root
