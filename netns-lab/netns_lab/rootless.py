@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from netns_lab import programs
+from netns_lab.cleanup import process_start
 from re6st_core.errors import ConfigError, RouterError
 
 _LOCK_VARIABLE = "NETNS_LAB_SANDBOX_LOCK"
@@ -65,7 +66,7 @@ def enter(argv: Sequence[str]) -> NoReturn:
     with _alone(directory):
         lock = os.open(directory / "sandbox", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_SH)  # waits while an old sandbox ends
-        pid = os.pread(lock, 32, 0).decode() or str(_make(directory))
+        pid = str(_living(directory) or _make(directory))
     os.set_inheritable(lock, True)
     where = ["--target", pid, "--user", "--mount", "--net", "--pid", "--preserve-credentials"]
     here = f"--wd={os.getcwd()}"
@@ -102,6 +103,12 @@ def _own_directory() -> Path:
     return directory
 
 
+def _living(directory: Path) -> int | None:
+    """First process of the sandbox on record; None: there is none, or it was killed."""
+    pid, _, start = (directory / "sandbox").read_text().partition(" ")
+    return int(pid) if pid and str(process_start(int(pid))) == start else None
+
+
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """One command at a time looks for the sandbox and makes it."""
@@ -114,7 +121,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _make(directory: Path) -> int:
-    """Make the sandbox; returns its first process, which has written its number into the lock's file."""
+    """Make the sandbox; returns its first process, which is on record in the lock's file from now on."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -139,7 +146,7 @@ def _make(directory: Path) -> int:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
             # The kernel has translated it: inside, that process is number 1.
             pid: int = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
-            (directory / "sandbox").write_text(str(pid))
+            (directory / "sandbox").write_text(f"{pid} {process_start(pid)}")
             return pid
     process.kill()
     assert process.stderr is not None

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from netns_lab import rootless
 from netns_lab.programs import own_environment
 from re6st_core.errors import ConfigError
+from tests.helpers.lab_command import TWO
 
 NOBODY = 65534
 # A /dev/net/tun that users may open, as Debian has it; this machine's may be for root alone.
@@ -102,6 +104,29 @@ def test_when_the_owner_is_killed_the_sandbox_ends_with_it(runtime: Path) -> Non
     assert as_nobody(runtime, "clean").returncode == 0
     assert not list((runtime / "user" / "netns-lab" / "labs").glob("*.json"))
     wait_for_the_end(before)
+
+
+@pytest.mark.root
+def test_a_sandbox_that_was_killed_is_made_anew(runtime: Path) -> None:
+    before = processes_of_nobody()
+    assert as_nobody(runtime, "up", two_machines(runtime), "--bare", "--name", "two").returncode == 0
+    first, _ = (runtime / "user" / "netns-lab" / "sandbox").read_text().split()
+    os.kill(int(first), signal.SIGKILL)
+    wait_for_the_end(before)
+    again = as_nobody(runtime, "list")
+    assert again.returncode == 0, again.stderr
+    assert "two, dead" in again.stdout
+    assert "(two)" in as_nobody(runtime, "clean").stdout
+    assert not list((runtime / "user" / "netns-lab" / "labs").glob("*.json"))
+    wait_for_the_end(before)
+
+
+def two_machines(runtime: Path) -> str:
+    """A topology file that the user can read."""
+    file = runtime / "two.toml"
+    file.write_text(TWO)
+    file.chmod(0o644)
+    return str(file)
 
 
 def test_all_that_forbids_it_is_said_at_once(tmp_path: Path) -> None:
