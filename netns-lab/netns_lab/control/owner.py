@@ -76,8 +76,12 @@ async def own(lab: Lab, topology: Topology, *, bare: bool, teller: Teller) -> No
         async with ControlServer(socket_path(lab.record), Steering(lab, mesh).handle):
             missing: set[Pair] = set()
             if mesh is not None:
-                await mesh.unless_one_dies(mesh.form(teller.progress))
-                missing = await mesh.unless_one_dies(_until_all_answer(mesh, teller))
+                try:
+                    await mesh.unless_one_dies(mesh.form(teller.progress))
+                    missing = await mesh.unless_one_dies(_until_all_answer(mesh, teller))
+                except Re6stError:
+                    lab.keep_files = True  # the error names a log, which is to be read
+                    raise
             teller.up(lab, missing)
             await asyncio.Event().wait()
 
@@ -90,7 +94,9 @@ async def _until_all_answer(mesh: Mesh, teller: Teller) -> set[Pair]:
         teller.progress(f"{len(pairs) - missing} of {len(pairs)} pairs of nodes reach each other")
 
     async with Prober(mesh.machines, pairs) as prober:
-        return await prober.until_all_answer(interval_s=0.2, within_s=FORMS_WITHIN_S, on_answer=answered)
+        # Hundreds of pairs are work for the processor, which the daemons that start need more.
+        every_s = max(0.2, len(pairs) / 1000)
+        return await prober.until_all_answer(interval_s=every_s, within_s=FORMS_WITHIN_S, on_answer=answered)
 
 
 def _mesh(lab: Lab, topology: Topology) -> Mesh:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import secrets
 import select
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -162,6 +164,17 @@ def test_without_a_registry_only_machines_can_be_had(two_file: Path, label: str)
     assert done.returncode == 2
     assert "no node hosts the registry" in done.stderr
     assert "--bare" in done.stderr
+
+
+def test_what_keeps_a_mesh_from_forming_is_said_and_its_log_is_left(two_file: Path, label: str) -> None:
+    third = '[[site]]\nname = "c"\naddress = "203.0.113.3"\n[node.b]\noptions = ["--no-such"]\n'
+    two_file.write_text('registry = "a"\n' + TWO.replace("[delays]", f"{third}[delays]"))
+    done = netns_lab("up", two_file, "--name", label)
+    assert done.returncode == 2
+    said = re.search(r"the daemon of b ended: .*--no-such.* \(see (.*)/logs/b\.log\)", done.stderr)
+    assert said, done.stderr
+    assert "--no-such" in Path(said[1], "logs", "b.log").read_text()
+    shutil.rmtree(said[1])
 
 
 def test_a_folder_that_is_in_use_is_refused(two_file: Path, label: str, tmp_path: Path) -> None:
