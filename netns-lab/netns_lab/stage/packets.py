@@ -8,6 +8,7 @@
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -149,14 +150,7 @@ class PacketLog:
         return self._begin(self._sent_s[-1] - LAST_REPLIES_S)
 
     def _begin(self, since_s: float) -> int:
-        low, high = 0, len(self._sent_s)
-        while low < high:
-            middle = (low + high) // 2
-            if self._sent_s[middle] < since_s:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_left(self._sent_s, since_s)
 
     def _between(self, since_s: float, until_s: float) -> range:
         return range(self._begin(since_s), self._begin(until_s))
