@@ -20,13 +20,13 @@ all_ms = 20
 """
 
 
-def netns_lab(*arguments: object) -> subprocess.CompletedProcess[str]:
+def netns_lab(*arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
         [*ARGV, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout_s,
         env=own_environment(),
     )

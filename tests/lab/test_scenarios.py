@@ -4,17 +4,14 @@ Chosen because they are short and replace tests of single nodes: what they expec
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from netns_lab import cleanup
 from netns_lab.namespace import NETNS_DIR
-from netns_lab.programs import own_environment
+from tests.helpers.lab_command import netns_lab
 
-COMMAND = [sys.executable, "-c", "import sys; from netns_lab.cli import main; sys.exit(main())"]
 QUICK = ("babeld_killed", "mac_rotation", "one_port", "registry_away", "revoked")
 
 
@@ -22,18 +19,11 @@ QUICK = ("babeld_killed", "mac_rotation", "one_port", "registry_away", "revoked"
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_scenario_ends_as_expected_and_leaves_only_its_report(name: str, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "run", name, "--json", "--report", str(tmp_path / "report")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=own_environment(),
-    ) as process:
-        output, told = process.communicate()
-    report = json.loads(output)
-    assert report["outcome"] == "as expected", told
-    assert process.returncode == (0 if report["verdict"] == "pass" else 1)
+    done = netns_lab("run", name, "--json", "--report", tmp_path / "report", timeout_s=300)
+    report = json.loads(done.stdout)
+    assert report["outcome"] == "as expected", done.stderr
+    assert done.returncode == (0 if report["verdict"] == "pass" else 1)
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.json", "timeline.svg"]
-    assert "files and logs of the lab" not in told
+    assert "files and logs of the lab" not in done.stderr
     assert not list(NETNS_DIR.glob(f"nl-{report['lab']}-*"))
     assert report["lab"] not in {record.lab_id for record in cleanup.records()}

@@ -1,10 +1,12 @@
 """A lab is steered while it runs: what is cut is cut, healed is as before, and mistakes change nothing."""
 
 import json
+import secrets
+from pathlib import Path
 
 import pytest
 
-from tests.helpers.lab_command import netns_lab
+from tests.helpers.lab_command import TWO, netns_lab
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +47,35 @@ def test_a_link_changes_only_what_is_said(two: str) -> None:
     assert rtt_ms(two) is None
     assert netns_lab("link", "--lab", two, "a", "b", "--loss", 0, "--rtt-ms", 20).returncode == 0
     assert rtt_ms(two) is not None
+
+
+def test_the_registry_and_a_daemon_end_and_start_again(tmp_path: Path) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text(f'registry = "a"\n{TWO}')
+    label = f"steer-{secrets.token_hex(3)}"
+    assert netns_lab("up", file, "--name", label).returncode == 0
+    try:
+        before = pids(label)
+        for name, end in (("a", []), ("b", ["--kill"])):
+            stopped = netns_lab("stop", "--lab", label, name, *end)
+            assert (stopped.returncode, stopped.stdout) == (0, f"exit_status {-9 if end else 0}\n")
+            assert pids(label)[name] is None
+        for name in ("a", "b"):
+            assert netns_lab("start", "--lab", label, name).returncode == 0
+        again = netns_lab("start", "--lab", label, "a")
+        assert again.returncode == 2
+        assert "runs already" in again.stderr
+        after = pids(label)
+        assert None not in after.values()
+        assert not before.items() & after.items()
+    finally:
+        assert netns_lab("down", label).returncode == 0
+
+
+def pids(label: str) -> dict[str, int | None]:
+    """The process of each daemon."""
+    nodes = json.loads(netns_lab("status", label, "--json").stdout)["nodes"]
+    return {node["node"]: node["pid"] for node in nodes}
 
 
 @pytest.mark.parametrize(

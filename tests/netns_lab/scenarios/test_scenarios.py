@@ -10,6 +10,9 @@ from netns_lab.topology import TOPOLOGIES, load_topology
 from tests.helpers.source_tree import PACKAGES, is_scenario
 
 NAMES = sorted(SCENARIOS)
+FIXED = """cold_start relay_dies link_flaps partition registry_away half_killed revoked mac_rotation
+    clock_wrong mtu_black_hole nat_matrix one_port upnp tcp_443_only lan_only address_change daemon_killed babeld_killed
+    no_recursion planetlab_30 churn"""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,6 +28,10 @@ def test_a_scenario_tells_what_it_is_before_it_is_played(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_topology_of_a_scenario_loads_and_has_a_registry(name: str) -> None:
     assert "registry" in load_topology(TOPOLOGIES / SCENARIOS[name].topology).nodes
+
+
+def test_names_that_others_rely_on_stay() -> None:
+    assert set(FIXED.split()) <= set(SCENARIOS)
 
 
 def test_no_scenario_is_forgotten() -> None:
