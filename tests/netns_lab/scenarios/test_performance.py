@@ -1,9 +1,12 @@
 """A performance: what the story lacks, takes too long for or trips over is told, and the lab is removed."""
 
 import asyncio
+import dataclasses
 import io
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from netns_lab.stage.report import ReportFolder
 from netns_lab.stage.stage import Stage
 from netns_lab.stage.story import Story
 from netns_lab.topology import Topology, parse_topology
+from re6st_core.errors import ConfigError
 
 pytestmark = pytest.mark.root
 
@@ -66,6 +70,19 @@ def test_a_mistake_in_a_story_is_no_verdict(topology: Topology, tmp_path: Path) 
         performed(play, topology, tmp_path)
     assert not list(NETNS_DIR.glob(f"nl-{labs[0]}-*"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_topology_that_cannot_be_played_on_leaves_nothing(
+    topology: Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(stage: Stage) -> None:
+        raise AssertionError
+
+    with tempfile.TemporaryDirectory() as place:
+        monkeypatch.setattr(tempfile, "tempdir", place)
+        with pytest.raises(ConfigError, match="no node hosts the registry"):
+            performed(play, dataclasses.replace(topology, registry=None), tmp_path)
+        assert not os.listdir(place)
 
 
 def test_a_story_that_is_told_has_a_report_and_no_lab_left(topology: Topology, tmp_path: Path) -> None:
