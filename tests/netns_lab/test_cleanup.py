@@ -1,6 +1,7 @@
 """Whatever dies, the next run finds and removes what is left, and touches nobody else's."""
 
 import os
+import secrets
 import select
 import subprocess
 import sys
@@ -94,14 +95,15 @@ def test_a_living_lab_is_left_alone(small: Topology) -> None:
 
 @pytest.mark.root
 def test_a_namespace_that_came_after_its_lab_was_removed_is_found() -> None:
-    subprocess.run(["ip", "netns", "add", "nl-00c0de-late"], check=True)
-    subprocess.run(["ip", "netns", "add", "nl-other-program"], check=True)
+    late, other = f"nl-{secrets.token_hex(3)}-late", f"nl-other-{secrets.token_hex(3)}"
+    for name in (late, other):
+        subprocess.run(["ip", "netns", "add", name], check=True)
     try:
         cleanup.clean_dead()
-        assert not (NETNS_DIR / "nl-00c0de-late").exists()
-        assert (NETNS_DIR / "nl-other-program").exists()
+        assert not (NETNS_DIR / late).exists()
+        assert (NETNS_DIR / other).exists()
     finally:
-        subprocess.run(["ip", "netns", "del", "nl-other-program"], check=True)
+        subprocess.run(["ip", "netns", "del", other], check=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The commands for netem, word for word, and whether the real tools understand them."""
 
 import re
+import secrets
 import subprocess
 from collections.abc import Iterator
 
@@ -98,7 +99,7 @@ def test_a_line_up_limits_the_interface_itself() -> None:
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    name = "nl-test-netem-plan"
+    name = f"nl-test-{secrets.token_hex(3)}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     yield name
     subprocess.run(["ip", "netns", "del", name], check=True)
