@@ -22,7 +22,7 @@ from netns_lab import cleanup
 from netns_lab.lab import Lab
 from netns_lab.namespace import Machine, last_line
 from netns_lab.programs import own
-from netns_lab.topology.model import OVERLAY, TRANSPORTS
+from netns_lab.topology.model import OVERLAY, TRANSPORTS, Address
 from re6st_core.errors import RouterError
 
 T = TypeVar("T")
@@ -62,7 +62,9 @@ class Mesh:
         self.addresses: dict[str, IPv6Address] = {}  # of the nodes that have joined
         self.cns: dict[str, str] = {}  # theirs, as other nodes name them
         self.options: dict[str, list[str]] = {}  # of a node's daemon, besides those of the topology
-        self.url = f"http://{lab.topology.address_of(registry)}/"
+        both = (lab.topology.address_of(registry), lab.topology.address6_of(registry))
+        self._hosts = [address for address in both if address is not None]
+        self.url = _url(self._hosts[0])
         self._fingerprint = ""
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._watches: dict[int, str] = {}  # pidfd -> name
@@ -116,17 +118,8 @@ class Mesh:
 
     async def start_registry(self) -> str:
         """Create the network and run its registry until it answers; returns the CA's fingerprint."""
-        host = str(self._lab.topology.address_of(self._registry))
-        init = [
-            "init",
-            "--network",
-            NETWORK,
-            "--host",
-            host,
-            "--client-count",
-            str(self._client_count),
-            "--json",
-        ]
+        init = ["init", "--network", NETWORK, "--client-count", str(self._client_count), "--json"]
+        init += [word for host in self._hosts for word in ("--host", str(host))]
         self._fingerprint = json_object(await self._registry_command(*init))["fingerprint"]
         await self.run_registry()
         return self._fingerprint
@@ -142,7 +135,9 @@ class Mesh:
         async with self._enough:
             token = await self._token()
             etc = self._directory(node, "etc")
-            conf = [*own("re6st-conf"), "-d", str(etc), "--registry", self.url]
+            # By a version of IP that both have.
+            host = self._lab.topology.direct_address(node, self._registry) or self._hosts[0]
+            conf = [*own("re6st-conf"), "-d", str(etc), "--registry", _url(host)]
             conf += ["--fingerprint", self._fingerprint, "--token", token]
             await self.machine(node).call(self._on_its_clock(node, conf), cwd=etc, log=self.log(node))
         address = self.addresses[node] = certified_address(etc / "cert.crt")
@@ -175,8 +170,7 @@ class Mesh:
 
     async def published_revocations(self) -> int:
         """How many certificates the revocation list names that the registry serves."""
-        address = str(self._lab.topology.address_of(self._registry))
-        pem = await http_get(self.machine(self._registry), address, _CRL_PATH)
+        pem = await http_get(self.machine(self._registry), str(self._hosts[0]), _CRL_PATH)
         return len(x509.load_pem_x509_crl(pem)) if pem else 0
 
     def start(self, node: str) -> None:
@@ -270,7 +264,7 @@ class Mesh:
 
     async def _registry_answers(self) -> None:
         """Wait until the CA certificate can be fetched; nothing tells when, so it is asked for."""
-        asking = (self.machine(self._registry), str(self._lab.topology.address_of(self._registry)))
+        asking = (self.machine(self._registry), str(self._hosts[0]))
         log = self.log(self._registry)
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
@@ -343,13 +337,18 @@ def json_object(text: str) -> dict[str, Any]:  # Any: the shape is what the call
     return value
 
 
+def _url(host: Address) -> str:
+    return f"http://[{host}]/" if host.version == 6 else f"http://{host}/"
+
+
 async def http_get(machine: Machine, address: str, path: str) -> bytes | None:
     """What a GET from that machine is answered with; None unless with status 200."""
     loop = asyncio.get_running_loop()
-    with machine.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with machine.socket(family, socket.SOCK_STREAM) as connection:
         try:
             await loop.sock_connect(connection, (address, 80))
-            await loop.sock_sendall(connection, f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+            await loop.sock_sendall(connection, f"GET {path} HTTP/1.0\r\n\r\n".encode())
             answer = b""
             while piece := await loop.sock_recv(connection, 65536):
                 answer += piece
