@@ -108,13 +108,19 @@ class Mesh:
     async def unless_one_dies(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something that needs all that runs; RouterError as soon as a daemon or the switch ends."""
         task = asyncio.ensure_future(work)
-        self._death.add_done_callback(lambda _: task.cancel())
+
+        def end(_: object) -> None:
+            task.cancel()
+
+        self._death.add_done_callback(end)
         try:
             return await task
         except asyncio.CancelledError:
             if self._death.done():
                 self._death.result()  # raises what happened
             raise
+        finally:
+            self._death.remove_done_callback(end)
 
     async def start_registry(self) -> str:
         """Create the network and run its registry until it answers; returns the CA's fingerprint."""
