@@ -32,6 +32,13 @@ _SOCKET_NAME = 32  # bytes kept for what programs call theirs, such as /state/op
 _INTERNET = "internet"  # the machine that the switch runs in
 
 
+def packages(topology: Topology) -> dict[str, str]:
+    """Programs that a lab of this topology needs, each with the Debian package that has it."""
+    routers = upnp.PACKAGES if any(site.upnp for site in topology.sites) else {}
+    clocks = programs.CLOCK_PACKAGES if any(node.clock_offset_s for node in topology.node_list) else {}
+    return programs.LAB_PACKAGES | routers | clocks
+
+
 class Lab:
     """Use as a context manager; entering builds everything, leaving removes it, whatever happened."""
 
@@ -63,9 +70,7 @@ class Lab:
         self._upnp: list[upnp.Upnp] = []
 
     def __enter__(self) -> Self:
-        wanted = upnp.PACKAGES if any(site.upnp for site in self.topology.sites) else {}
-        clocks = programs.CLOCK_PACKAGES if any(n.clock_offset_s for n in self.topology.node_list) else {}
-        programs.require(programs.LAB_PACKAGES | wanted | clocks)
+        programs.require(packages(self.topology))
         raise_limits(wanted_limits(len(self.topology.nodes)))
         cleanup.clean_dead()
         self.record = cleanup.register(self._label, self._keep, unique=self._unique)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from netns_lab import programs
-from netns_lab.lab import Lab
+from netns_lab.lab import Lab, packages
 from netns_lab.topology import TOPOLOGIES, Topology, load_topology
 from re6st_core.errors import ConfigError
 
@@ -57,22 +57,17 @@ def topology(request: pytest.FixtureRequest) -> Topology:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     """The machines of the topology, and their Internet."""
-    yield from _lab(request, topology, programs.LAB_PACKAGES)
-
-
-def _lab(request: pytest.FixtureRequest, topology: Topology, packages: dict[str, str]) -> Iterator[Lab]:
-    require(packages)
-    lab = Lab(topology, label=request.node.name)
-    with lab:
+    require(packages(topology))
+    with Lab(topology, label=request.node.name) as lab:
         yield lab
         if request.node.stash.get(_FAILED, False):
             lab.keep_files = True
             request.node.add_report_section("teardown", "lab", f"files and logs of the lab: {lab.directory}")
 
 
-def require(packages: dict[str, str]) -> None:
+def require(needed: dict[str, str]) -> None:
     """Skip the test if a program or a privilege is missing."""
     try:
-        programs.require(packages)
+        programs.require(needed)
     except ConfigError as exc:
         pytest.skip("; ".join(exc.problems))

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from netns_lab import programs
 from netns_lab.cli.parsers import Commands, add_internet
+from netns_lab.lab import packages
 from netns_lab.scenarios import SCENARIOS, Scenario
 from netns_lab.scenarios.performance import Result, perform
 from netns_lab.scenarios.suite import passed, remarks, suite_report, table_of
-from netns_lab.stage.report import ReportFolder, default_folder, stamp
+from netns_lab.stage.report import ReportFolder, default_folder, require_free, stamp
 from netns_lab.stage.story import Story
 from netns_lab.topology import TOPOLOGIES, load_topology
 from re6st_core.errors import ConfigError
@@ -63,6 +64,7 @@ def _run_all(arguments: argparse.Namespace) -> int:
     refused = [option for option in ("keep", "topology") if getattr(arguments, option) is not None]
     if refused:
         raise ConfigError(*(f"--{option} is for a single scenario" for option in refused))
+    _require_all(arguments.report)
     results = []
     for result in _performances(arguments):
         results.append(result)
@@ -79,6 +81,16 @@ def _run_all(arguments: argparse.Namespace) -> int:
     return 0 if passed(results) else 1
 
 
+def _require_all(report: Path | None) -> None:
+    """What the last scenario of all lacks is known before the first is played."""
+    needed = dict(programs.MESH_PACKAGES)
+    for name, scenario in SCENARIOS.items():
+        needed |= packages(load_topology(TOPOLOGIES / scenario.topology))
+        if report is not None:
+            require_free(report / name)
+    programs.require(needed)
+
+
 def _performances(arguments: argparse.Namespace) -> Iterator[Result]:
     arguments.exit = True
     for number, (name, scenario) in enumerate(SCENARIOS.items(), 1):
@@ -88,7 +100,7 @@ def _performances(arguments: argparse.Namespace) -> Iterator[Result]:
 
 def _perform(name: str, scenario: Scenario, arguments: argparse.Namespace, folder: Path | None) -> Result:
     topology = load_topology(arguments.topology or TOPOLOGIES / scenario.topology)
-    programs.require(programs.LAB_PACKAGES | programs.MESH_PACKAGES)
+    programs.require(packages(topology) | programs.MESH_PACKAGES)
     place = folder or default_folder(name, now=stamp())
     story = Story(name, Console(stderr=arguments.json))
     with ReportFolder(place, prune=folder is None) as report:

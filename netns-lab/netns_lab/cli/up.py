@@ -18,6 +18,7 @@ from netns_lab import cleanup, programs, rootless
 from netns_lab.cleanup import LabRecord
 from netns_lab.cli.parsers import Commands, add_internet
 from netns_lab.control import labs
+from netns_lab.lab import packages
 from netns_lab.stage.story import Story
 from netns_lab.topology import TOPOLOGIES, load_topology
 from re6st_core.errors import ConfigError, RouterError
@@ -55,8 +56,9 @@ def topology_file(name: str) -> Path:
 
 def _up(arguments: argparse.Namespace) -> int:
     path = topology_file(arguments.topology)
-    label = arguments.name or load_topology(path).name
-    programs.require(programs.LAB_PACKAGES | ({} if arguments.bare else programs.MESH_PACKAGES))
+    topology = load_topology(path)
+    label = arguments.name or topology.name
+    programs.require(packages(topology) | ({} if arguments.bare else programs.MESH_PACKAGES))
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", "netns_lab.control.owner", "--topology", str(path.resolve())]
     command += ["--label", label, "--tell", str(writing)]

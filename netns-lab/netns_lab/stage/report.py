@@ -69,6 +69,12 @@ def _lane(flow: Flow) -> dict[str, Any]:
     }
 
 
+def require_free(folder: Path) -> None:
+    """ConfigError when there is something where a report is to be."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: not an empty directory; choose another --report")
+
+
 class ReportFolder:
     """A folder to be: ``with`` reserves it, :meth:`write` fills it, leaving without removes every trace."""
 
@@ -80,9 +86,8 @@ class ReportFolder:
 
     def __enter__(self) -> "ReportFolder":
         """Raises ConfigError when nothing can be written there, or something is there."""
+        require_free(self.folder)
         there = self.folder.exists()
-        if there and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise ConfigError(f"{self.folder}: not an empty directory; choose another --report")
         # A directory that is there may be a mount point: only inside it is the same disk.
         name = f".{os.getpid()}.tmp"
         self._draft = self.folder / name if there else self.folder.with_name(f".{self.folder.name}{name}")

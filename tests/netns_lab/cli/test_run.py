@@ -101,6 +101,21 @@ def test_not_root_or_programs_missing_is_one_line_and_status_2(
     assert "apt-get install -y its-package" in capsys.readouterr().err
 
 
+def test_what_the_last_of_all_scenarios_lacks_is_known_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "churn" / "mine").touch()
+    assert main(["run", "all", "--report", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"netns-lab: {tmp_path / 'churn'}: not an empty directory")
+    monkeypatch.setattr("netns_lab.boxes.upnp.PACKAGES", {"no-such-router": "its-package"})
+    monkeypatch.setattr("netns_lab.programs.CLOCK_PACKAGES", {"no-such-clock": "another"})
+    assert main(["run", "all"]) == 2
+    assert "apt-get install -y another its-package" in capsys.readouterr().err
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(("at_least", "status"), [(0, 0), (43, 1)])
 def test_the_verdict_is_in_the_json_the_report_and_the_exit_status(
