@@ -6,7 +6,6 @@ here, by the names of nodes and sites.
 """
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -101,11 +100,22 @@ class Lab:
 
     def port(self, name: str) -> int:
         """The Internet's port of a site, by its name or that of a node in it; ConfigError: it is neither."""
-        try:
-            return self.topology.port(name)
-        except KeyError:
-            known = {*self.topology.nodes, *(site.name for site in self.topology.sites)}
-            raise ConfigError(f"no node or site {name!r} in this lab{did_you_mean(name, known)}") from None
+        return self._ports(name)[0]
+
+    def path(self, a: str, b: str) -> tuple[int, int]:
+        """The Internet's ports of two sites, each by its name or that of a node in it.
+
+        Raises ConfigError when one is neither, or no path of the Internet is between them.
+        """
+        one, other = self._ports(a, b)
+        if one == other:
+            raise ConfigError(f"{a} and {b} are at the same site, no path of the Internet is between them")
+        offline = [name for name, port in ((a, one), (b, other)) if self.topology.sites[port].offline]
+        if offline:
+            raise ConfigError(
+                *(f"{name} is offline, no path of the Internet leads there" for name in offline)
+            )
+        return one, other
 
     def box(self, name: str) -> Machine:
         """The machine in front of the nodes of a site; ConfigError if there is none."""
@@ -116,17 +126,18 @@ class Lab:
 
     def cut(self, a: str, b: str) -> None:
         """Let nothing pass between two sites, each by its name or that of a node in it; undone by heal."""
-        self._between(a, b, self.internet.cut)
+        self.internet.cut(*self.path(a, b))
 
     def heal(self, a: str, b: str) -> None:
         """Undo :meth:`cut`."""
-        self._between(a, b, self.internet.heal)
+        self.internet.heal(*self.path(a, b))
 
     def set_link(self, a: str, b: str, link: Link, *, one_way: bool = False) -> None:
         """Change the path between two sites, each by its name or that of a node in it."""
-        self._between(a, b, lambda source, to: self.internet.set_link(source, to, link))
+        one, other = self.path(a, b)
+        self.internet.set_link(one, other, link)
         if not one_way:
-            self._between(b, a, lambda source, to: self.internet.set_link(source, to, link))
+            self.internet.set_link(other, one, link)
 
     def silence(self, name: str) -> None:
         """Let a node, or all of a site, die silently: nothing passes to it or from it, no carrier is lost."""
@@ -205,15 +216,17 @@ class Lab:
     def _builder(self, number: int) -> SiteBuilder:
         return SiteBuilder(self.topology, number, self.machines)
 
-    def _between(self, a: str, b: str, change: Callable[[int, int], None]) -> None:
-        """Do something to the path between two sites that are on the Internet."""
-        ports = (self.port(a), self.port(b))
-        if ports[0] == ports[1]:
-            raise ConfigError(f"{a} and {b} are at the same site, no path of the Internet is between them")
-        for name, port in zip((a, b), ports, strict=True):
-            if self.topology.sites[port].offline:
-                raise ConfigError(f"{name} is offline, no path of the Internet leads there")
-        change(*ports)
+    def _ports(self, *names: str) -> list[int]:
+        """Those of sites, each by its name or that of a node in it; ConfigError names all that are none."""
+        known = dict.fromkeys([*self.topology.nodes, *(site.name for site in self.topology.sites)])
+        unknown = [
+            f"no node or site {name!r}{did_you_mean(name, known) or '; there are: ' + ', '.join(known)}"
+            for name in names
+            if name not in known
+        ]
+        if unknown:
+            raise ConfigError(*unknown)
+        return [self.topology.port(name) for name in names]
 
     def _let_pass(self, name: str, *, silent: bool) -> None:
         """All of a site at its port of the Internet; one of several nodes at its port of the LAN."""

@@ -130,7 +130,7 @@ def test_what_can_not_be_done_to_a_lab_is_explained(small: Topology) -> None:
     with Lab(small) as lab:
         for act, message in (
             (lambda: lab.cut("h1", "h2"), "h1 and h2 are at the same site"),
-            (lambda: lab.silence("hh1"), "no node or site 'hh1' in this lab, did you mean 'h1'?"),
+            (lambda: lab.silence("hh1"), "no node or site 'hh1', did you mean 'h1'?"),
             (lambda: lab.box("a"), "site a has neither a NAT nor a firewall"),
             (lambda: lab.change_address("a", IPv4Address("203.0.113.2")), "is the address of site b"),
             (lambda: lab.change_address("a", IPv4Address("192.0.2.1")), "not an address of the Internet"),

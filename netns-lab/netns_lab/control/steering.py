@@ -35,14 +35,12 @@ class Steering:
             case Info():
                 return self._info()
             case Cut(a=a, b=b):
-                self._lab.internet.cut(*self._path(a, b))
+                self._lab.cut(a, b)
             case Heal(a=a, b=b):
-                self._lab.internet.heal(*self._path(a, b))
+                self._lab.heal(a, b)
             case Silence(node=node):
-                self._require_known(node)
                 self._lab.silence(node)
             case Revive(node=node):
-                self._require_known(node)
                 self._lab.revive(node)
             case SetLink():
                 return self._set_link(request)
@@ -80,30 +78,6 @@ class Steering:
             "nodes": nodes,
         }
 
-    def _require_known(self, *names: str) -> None:
-        """ConfigError names all of these that are neither a site nor a node."""
-        topology = self._lab.topology
-        known = dict.fromkeys([*topology.nodes, *(site.name for site in topology.sites)])
-        unknown = [
-            f"no node or site {name!r}; there are: {', '.join(known)}" for name in names if name not in known
-        ]
-        if unknown:
-            raise ConfigError(*unknown)
-
-    def _path(self, a: str, b: str) -> tuple[int, int]:
-        """The Internet's ports of two sites or nodes; ConfigError when it has no path between them."""
-        self._require_known(a, b)
-        topology = self._lab.topology
-        ports = topology.port(a), topology.port(b)
-        if ports[0] == ports[1]:
-            raise ConfigError(f"{a} and {b} are at the same site: the Internet is not between them")
-        offline = [name for name in (a, b) if topology.sites[topology.port(name)].offline]
-        if offline:
-            raise ConfigError(
-                *(f"{name} is offline: no path of the Internet leads there" for name in offline)
-            )
-        return ports
-
     def _set_link(self, request: SetLink) -> dict[str, Any]:
         changes: dict[str, Any] = {
             name: value
@@ -112,7 +86,7 @@ class Steering:
         }
         if request.rtt_ms is not None:
             changes["delay_ms"] = request.rtt_ms / 2
-        a, b = self._path(request.a, request.b)
+        a, b = self._lab.path(request.a, request.b)
         for source, to in [(a, b)] if request.one_way else [(a, b), (b, a)]:
             before = self._links.get((source, to)) or self._lab.topology.links[source][to]
             link = dataclasses.replace(before, **changes)
