@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ async def perform(
                         story.event("everything stays up until Ctrl-C")
                         await asyncio.Event().wait()
         except Exception as exc:
-            lab.keep_files |= not isinstance(exc, Re6stError)  # a mistake of ours: its traces are wanted
+            lab.keep_files |= _is_our_mistake(exc)  # its traces are wanted
             raise
         finally:
             flows = timeline_of(stage.flows if stage else [])
@@ -87,6 +88,12 @@ async def perform(
         now_met=scenario.now_met(story),
         files=lab.directory if lab.keep_files and hasattr(lab, "directory") else None,
     )
+
+
+def _is_our_mistake(exc: Exception) -> bool:
+    """Whether it is neither what a lab can trip on nor the end of the terminal that the story was told to."""
+    terminal_closed = isinstance(exc, OSError) and exc.errno == errno.EIO
+    return not (terminal_closed or isinstance(exc, Re6stError))
 
 
 async def _tell(scenario: Scenario, stage: Stage) -> None:

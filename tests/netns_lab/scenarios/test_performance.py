@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import io
 import os
 import re
@@ -25,10 +26,15 @@ from re6st_core.errors import ConfigError
 pytestmark = pytest.mark.root
 
 
-def performed(play: Callable[[Stage], Awaitable[None]], topology: Topology, tmp_path: Path) -> Result:
+def performed(
+    play: Callable[[Stage], Awaitable[None]],
+    topology: Topology,
+    tmp_path: Path,
+    output: io.StringIO | None = None,
+) -> Result:
     """Play it on a lab whose mesh is never started."""
     scenario = Scenario("a test", "none.toml", play, within_s=2.0)
-    story = Story("test", Console(file=io.StringIO()))
+    story = Story("test", Console(file=output or io.StringIO()))
     with ReportFolder(tmp_path / "report") as folder:
         return asyncio.run(perform(scenario, topology, story, folder, name="test"))
 
@@ -83,6 +89,36 @@ def test_a_topology_that_cannot_be_played_on_leaves_nothing(
         with pytest.raises(ConfigError, match="no node hosts the registry"):
             performed(play, dataclasses.replace(topology, registry=None), tmp_path)
         assert not os.listdir(place)
+
+
+class Terminal(io.StringIO):
+    """A terminal that can be closed."""
+
+    closed_by_user = False
+
+    def write(self, text: str) -> int:
+        if self.closed_by_user:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().write(text)
+
+
+def test_a_terminal_that_is_closed_ends_the_story_and_leaves_nothing(
+    topology: Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs: list[str] = []
+    terminal = Terminal()
+
+    async def play(stage: Stage) -> None:
+        labs.append(stage.lab.record.lab_id)
+        terminal.closed_by_user = True
+        stage.event("nobody reads this")
+
+    with tempfile.TemporaryDirectory() as place:
+        monkeypatch.setattr(tempfile, "tempdir", place)
+        with pytest.raises(OSError, match="Input/output error"):
+            performed(play, topology, tmp_path, terminal)
+        assert not os.listdir(place)
+    assert not list(NETNS_DIR.glob(f"nl-{labs[0]}-*"))
 
 
 def test_a_story_that_is_told_has_a_report_and_no_lab_left(topology: Topology, tmp_path: Path) -> None:
