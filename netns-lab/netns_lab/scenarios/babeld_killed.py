@@ -37,7 +37,7 @@ async def play(stage: Stage) -> None:
         await stage.settled()
     changed_s = max((at_s for at_s, _ in flow.track.changes if at_s > since_s), default=since_s)
     best_s = None if found is None else changed_s - since_s  # 0: it was used all the time
-    (relay,) = await stage.relays("a", "b")
+    relay = await stage.relay("a", "b")
     pid = await stage.kill_babeld(relay)
     with stage.step(f"{relay} has a babeld again, and all are reached"):
         await babeld_after(stage, relay, pid)
@@ -45,7 +45,7 @@ async def play(stage: Stage) -> None:
     await stage.settled()
     stage.figure("lost", flow.packets.lost(since_s), at_most=0)
     stage.figure("best_way_again", best_s, "s", at_most=5)
-    (relay,) = await stage.relays("a", "b")
+    relay = await stage.relay("a", "b")
     since_s = stage.now()
     await stage.kill_babeld("a")
     stage.silence(relay)

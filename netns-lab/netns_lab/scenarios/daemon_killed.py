@@ -25,7 +25,7 @@ async def play(stage: Stage) -> None:
     await stage.form()
     with stage.step("every node has a tunnel to every other"):
         await stage.wait_for(full_mesh & every_tunnel(NODES) & relayed("a", "b", by=1), within_s=60)
-    (relay,) = await stage.relays("a", "b")
+    relay = await stage.relay("a", "b")
     before = await stage.status(relay)
     flow = stage.flow("a", "b")
     await stage.kill_daemon(relay)
@@ -40,8 +40,7 @@ async def play(stage: Stage) -> None:
     kept = children(before).items() & children(after).items()
     stage.figure("processes_changed", len(children(before)) - len(kept), at_most=0)
     stage.expect(after["daemon"]["pid"] != before["daemon"]["pid"], "the daemon is the same one")
-    await stage.wait_for(relayed("a", "b", by=1), within_s=30)
-    (relay,) = await stage.relays("a", "b")
+    relay = await stage.relay("a", "b", within_s=30)
     since_s = stage.now()
     stage.silence(relay)
     await stage.wait_for(reachable("a", "b"), within_s=60)

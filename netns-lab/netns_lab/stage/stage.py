@@ -5,7 +5,7 @@
     async def play(stage: Stage) -> None:
         await stage.form()
         flow = stage.flow("a", "b")
-        relay = (await stage.relays("a", "b"))[0]
+        relay = await stage.relay("a", "b")
         with stage.step(f"{relay}, which carries the flow, dies"):
             stage.silence(relay)
             await stage.wait_for(reachable("a", "b"), within_s=60)
@@ -34,7 +34,7 @@ from re6st_core.errors import ConfigError, RouterError
 
 _LOOK_EVERY_S = 0.1
 _TRACK_EVERY_S = 0.5
-_PATH_WITHIN_S = 10.0
+_OVER_ONE_RELAY = 3  # nodes on the way, ends included
 # Every node tells where the hop limit of a packet ran out, as often as it is asked.
 _TELL_ALL = {"net.ipv6.icmp.ratelimit": 0}
 
@@ -192,19 +192,17 @@ class Stage(Faults):
         machines, address = self.mesh.machines, self.mesh.addresses[b]
         return await traffic.download(machines[b], machines[a], address, size, within_s=within_s)
 
-    async def path(self, a: str, b: str, *, within_s: float = _PATH_WITHIN_S) -> tuple[str, ...]:
-        """The nodes on the way from a to b now, both included; RouterError when there is none."""
+    async def relay(self, a: str, b: str, *, within_s: float = 60.0) -> str:
+        """The one node that carries what a sends to b, as soon as it is one; RouterError when it never is."""
+        way: tuple[str, ...] = ()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while True:
-                    if path := await self.way(a, b):
-                        return path
+                    if len(way := await self.way(a, b)) == _OVER_ONE_RELAY:
+                        return way[1]
                     await asyncio.sleep(_LOOK_EVERY_S)
-        raise RouterError(f"no way from {a} to {b} within {within_s:g} s")
-
-    async def relays(self, a: str, b: str) -> tuple[str, ...]:
-        """The nodes that carry what a sends to b."""
-        return (await self.path(a, b))[1:-1]
+        now = f"the way is {' '.join(way)}" if way else "there is no whole way"
+        raise RouterError(f"{a} does not reach {b} by one relay within {within_s:g} s: {now}")
 
     async def way(self, a: str, b: str) -> tuple[str, ...]:
         """One look at the nodes from a to b, both included; empty when not every one answered."""

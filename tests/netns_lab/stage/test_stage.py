@@ -74,7 +74,7 @@ async def test_a_flow_over_a_relay_knows_its_way(small: Topology) -> None:
         lab.machines["c"].ip([f"route add {addresses[n]} via fe80::{n} dev net0" for n in "ab"])
         flow = stage.flow("a", "b")
         await stage.wait_for(relayed("a", "b", by=1), within_s=10)
-        assert await stage.relays("a", "b") == ("c",)
+        assert await stage.relay("a", "b") == "c"
         since_s = stage.now()
         assert 0.03 < (await stage.first_answer(flow, since_s, within_s=10) or 0) < 5
         assert await stage.first_answer(flow, since_s + 1000, within_s=0.1) is None
@@ -82,5 +82,8 @@ async def test_a_flow_over_a_relay_knows_its_way(small: Topology) -> None:
         assert flow.track.now == ("a", "c", "b")
         assert flow.packets.median_ms() == pytest.approx(40, abs=8)  # 15 ms and 5 ms, both ways
         stage.mesh.addresses["h1"] = IPv6Address("2001:db8:2::1")
-        with pytest.raises(RouterError, match="no way from a to h1"):
-            await stage.path("a", "h1", within_s=0.5)
+        with pytest.raises(RouterError, match=r"a does not reach h1 by one relay .* there is no whole way"):
+            await stage.relay("a", "h1", within_s=1.5)
+        lab.machines["a"].ip([f"route add {addresses['b']}/128 via fe80::b dev net0"])
+        with pytest.raises(RouterError, match="the way is a b"):
+            await stage.relay("a", "b", within_s=1.5)
