@@ -26,6 +26,7 @@ LIE = IPv4Address("192.0.2.66")
 
 _HTTP_PORT = 5000
 _START_WITHIN_S = 10.0
+_END_WITHIN_S = 1.0
 _READY = b"Listening for NAT-PMP/PCP traffic"  # the last that it opens
 
 # Before the box's own NAT: a port that is mapped for all is so whoever else has it.  The forward chain of the
@@ -69,9 +70,13 @@ class Upnp:
         self._process = process
 
     def stop(self) -> None:
-        """End it, with the port maps; harmless when the lab's clean-up has killed it already."""
+        """End it, with the port maps unless it hangs; harmless when the clean-up has killed it already."""
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def start_upnp(box: Machine, *, inside: str, outside: str, tells: IPv4Address | None, log: Path) -> Upnp:

@@ -1,6 +1,7 @@
 """UPnP as a client in the LAN sees it (the unmodified upnpc), and as the Internet does."""
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from netns_lab.boxes import upnp as upnp_module
 from netns_lab.boxes.nat_bench import Bench, Host, Place
 from netns_lab.boxes.nat_probe import Prober
 from netns_lab.boxes.upnp import LIE, start_upnp
@@ -99,6 +101,18 @@ def test_a_daemon_that_does_not_start_is_an_error_with_its_last_words(tmp_path: 
         box, log = bench.boxes[0][0], tmp_path / "log"
         with pytest.raises(RouterError, match=r"^miniupnpd: exit status 1: .*\(see .*log\)$"):
             start_upnp(box, inside="lan", outside="inet9", tells=bench.outside(0), log=log)
+
+
+def test_a_daemon_that_hangs_does_not_keep_the_lab_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upnp_module, "_END_WITHIN_S", 0.1)
+    with Bench([Place("symmetric")]) as bench:
+        box, log = bench.boxes[0][0], tmp_path / "log"
+        upnp = start_upnp(box, inside="lan", outside="inet", tells=bench.outside(0), log=log)
+        upnp._process.send_signal(signal.SIGSTOP)
+        upnp.stop()
+        assert upnp._process.returncode == -signal.SIGKILL
 
 
 def test_it_can_be_started_again_with_another_address(tmp_path: Path) -> None:
