@@ -126,7 +126,7 @@ class ReportFolder:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _write(self, name: str, text: str) -> None:
-        with (self._draft / name).open("w") as file:
+        with (self._draft / name).open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -4,7 +4,7 @@
 
       0 s          20 s          40 s          60 s
     a-b  #######################....##############      green: answers come; red: nothing does
-         ||          |                                  a tick per lost packet
+                     |                                  a tick where packets begin to be lost
          [ a r1 b                  ][ a r2 b  ]         the way, as long as it is taken
          ___________________________-------------       round trips
               1        2           3                    events, written out below
@@ -47,7 +47,7 @@ class _Scale:
 
 
 def timeline(report: dict[str, Any]) -> str:
-    """The picture of one report, as :func:`netns_lab.stage.report.report_of` makes it."""
+    """The picture of one report, as ``report.json`` has it."""
     scale = _Scale(0.0, max([1.0, report["duration_s"], *(event["at_s"] for event in report["events"])]))
     lanes = report["timeline"]["flows"]
     events = report["events"]
@@ -136,6 +136,11 @@ def _curve(scale: _Scale, points: list[dict[str, float]], top: float) -> Iterato
     yield f'<polyline class="curve" points="{line}"/>'
 
 
+def _text(said: str) -> str:
+    """What was said, without what XML can't say: an event may hold the last line of any program's log."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in said))
+
+
 def _written(report: dict[str, Any], top: float) -> Iterator[str]:
     y = top
     for name, figure in report["figures"].items():
@@ -148,6 +153,6 @@ def _written(report: dict[str, Any], top: float) -> Iterator[str]:
     for number, event in enumerate(report["events"], 1):
         yield (
             f'<text x="12" y="{y}"><tspan class="dim">{number}. {event["at_s"]:.1f} s</tspan>'
-            f" {escape(event['text'])}</text>"
+            f" {_text(event['text'])}</text>"
         )
         y += _LINE

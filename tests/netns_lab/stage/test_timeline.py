@@ -60,6 +60,11 @@ def test_a_flow_that_never_had_a_way_is_in_the_picture_all_the_same() -> None:
     assert "a-b" in texts(picture)
 
 
+def test_what_a_program_logged_in_colour_does_not_spoil_the_picture() -> None:
+    picture = timeline(report(events=[{"at_s": 1.0, "text": "\x1b[31mn1 ended\x00: \ufffd"}]))
+    assert "n1 ended" in texts(picture)
+
+
 def test_a_story_without_flows_has_a_picture_too() -> None:
     assert "no flow was measured" in texts(timeline(report(timeline={"flows": []}, events=[], figures={})))
 
