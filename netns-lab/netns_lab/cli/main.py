@@ -1,8 +1,7 @@
 """The ``netns-lab`` command: one module per group of sub-commands, each with ``add_parser(commands)``.
 
 Exit status: 0 done, and a scenario passed; 1 it failed; 2 it could not be done (usage, topology file,
-privileges, programs); 130 after a Ctrl-C
-before its end.
+privileges, programs); 130 after a Ctrl-C before its end.
 """
 
 import argparse

@@ -116,6 +116,7 @@ def test_a_killed_switch_is_told_and_the_lab_can_be_removed(two_file: Path, labe
 def test_a_command_that_is_ended_while_it_builds_takes_the_lab_along(
     two_file: Path, label: str, number: signal.Signals
 ) -> None:
+    two_file.write_text(f'registry = "a"\n{TWO}')  # programs take longer than machines: it comes in time
     with subprocess.Popen(
         [*ARGV, "up", str(two_file), "--name", label],
         stdout=subprocess.DEVNULL,
