@@ -164,14 +164,28 @@ def test_an_expected_failure_that_passes_is_said_loudly_and_fails_the_suite(tmp_
 @pytest.mark.root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    with run_story(tmp_path / "report") as process:
+    with run_story(tmp_path / "report", body="await asyncio.Event().wait()") as process:
         lab_id = lab_of(process)
         process.send_signal(number)
         process.communicate(timeout=30)
-    assert process.returncode in (0, 130)
+    assert process.returncode == 130
     assert not list(NETNS_DIR.glob(f"nl-{lab_id}-*"))
     assert lab_id not in {record.lab_id for record in cleanup.records()}
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.iterdir()), "the report of half a story"
+
+
+@pytest.mark.root
+def test_a_story_that_is_told_stays_until_ctrl_c_and_has_its_verdict(tmp_path: Path) -> None:
+    with run_story(tmp_path / "report") as process:
+        lab_id = lab_of(process)
+        assert process.stdout is not None
+        assert any("stays up until Ctrl-C" in line for line in process.stdout)
+        assert list(NETNS_DIR.glob(f"nl-{lab_id}-*"))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not list(NETNS_DIR.glob(f"nl-{lab_id}-*"))
+    assert (tmp_path / "report" / "report.json").exists()
 
 
 @pytest.mark.root
