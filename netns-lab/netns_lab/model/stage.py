@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from netns_lab.bounded import Bounded
 from netns_lab.boxes.behaviour import BOXES, KINDS
 from netns_lab.model.invariants import problems
 from netns_lab.model.mesh import Mesh
@@ -22,30 +23,10 @@ Group = Sequence[Node]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Bounded):
     """A measured value; ``gap`` names what is still to be done where the bound can't be met yet."""
 
-    value: float | None
-    unit: str
-    at_most: float | None = None
-    at_least: float | None = None
     gap: str = ""
-
-    @property
-    def met(self) -> bool:
-        """Whether it is within its bounds."""
-        if self.at_most is None and self.at_least is None:
-            return True
-        if self.value is None or (self.at_most is not None and self.value > self.at_most):
-            return False
-        return self.at_least is None or self.value >= self.at_least
-
-    @property
-    def bound(self) -> str | None:
-        """The bound in words."""
-        parts = [f"<= {self.at_most:g}"] if self.at_most is not None else []
-        parts += [f">= {self.at_least:g}"] if self.at_least is not None else []
-        return " and ".join(parts) or None
 
 
 @dataclass(frozen=True, slots=True)

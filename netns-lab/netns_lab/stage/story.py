@@ -17,34 +17,16 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 
+from netns_lab.bounded import Bounded
+
 _PLAIN_EVERY_S = 2.0  # without a terminal, progress within a step is printed this often
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Bounded):
     """A measured value.  A bound that is missed fails the scenario unless it is only a ``target``."""
 
-    value: float | None  # None: could not be measured
-    unit: str
-    at_most: float | None = None
-    at_least: float | None = None
     target: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether the value is within its bounds; without bounds it always is."""
-        if self.at_most is None and self.at_least is None:
-            return True
-        if self.value is None or (self.at_most is not None and self.value > self.at_most):
-            return False
-        return self.at_least is None or self.value >= self.at_least
-
-    @property
-    def bound(self) -> str | None:
-        """The bound in words, as in ``<= 10``."""
-        parts = [f"<= {self.at_most:g}"] if self.at_most is not None else []
-        parts += [f">= {self.at_least:g}"] if self.at_least is not None else []
-        return " and ".join(parts) or None
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.4g} {self.unit}".strip()

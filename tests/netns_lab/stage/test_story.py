@@ -37,12 +37,6 @@ def test_a_missed_bound_fails_and_a_missed_target_does_not() -> None:
     assert story.failures == ("answering: 55 (bound >= 56)",)
 
 
-def test_a_figure_that_could_not_be_measured_misses_its_bound() -> None:
-    assert not Figure(None, "s", at_most=10).met
-    assert Figure(None, "s").met
-    assert Figure(7, "s", at_least=5, at_most=8).bound == "<= 8 and >= 5"
-
-
 def test_an_expectation_that_does_not_hold_is_a_failure() -> None:
     story, _ = told()
     assert story.expect(True, "never seen")
