@@ -16,6 +16,8 @@ from re6st_core.errors import ConfigError
 from tests.helpers.lab_command import TWO
 
 NOBODY = 65534
+DEBIAN_S = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+"""PATH of a user there: without the places of nft and others."""
 # A /dev/net/tun that users may open, as Debian has it; this machine's may be for root alone.
 AS_NOBODY = """
 set -e
@@ -49,7 +51,8 @@ def as_nobody(runtime: Path, *arguments: str) -> subprocess.CompletedProcess[str
         text=True,
         check=False,
         timeout=60,
-        env={**own_environment(), "XDG_RUNTIME_DIR": str(runtime / "user"), "HOME": "/nonexistent"},
+        env=own_environment()
+        | {"PATH": DEBIAN_S, "XDG_RUNTIME_DIR": str(runtime / "user"), "HOME": "/nonexistent"},
     )
 
 
