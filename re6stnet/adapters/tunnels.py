@@ -1,6 +1,6 @@
 """Make and remove what a tunnel is made of, and take over what an earlier daemon made.
 
-    WireGuard   local port (one-port rules) -> STUN from that port -> device -> babeld
+    WireGuard   local port (one-port rules) -> STUN from that port -> device -> first answer -> babeld
     OpenVPN     initiator: client process and TAP of its own -> babeld
                 responder: the server's TAP, shared by all clients; only the neighbour's address is noted
 
@@ -13,6 +13,7 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
@@ -21,6 +22,7 @@ from re6st_core.errors import PeerError, Re6stError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.first_answer import first_answer
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort, Source, bind_local_port, local_ports
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
@@ -71,8 +73,12 @@ class TunnelManager:
         parameters: Callable[[], NetworkParameters],
         post: Post,
         expel: Callable[[str], Awaitable[None]],
+        answered: Callable[[str, IPv6Address], Awaitable[None]] = first_answer,
     ) -> None:
-        """``expel`` sends the client of a CN away from our OpenVPN server."""
+        """``expel`` sends the client of a CN away from our OpenVPN server.
+
+        ``answered`` waits until a peer's address on a device has answered.
+        """
         self._own = own
         self._store = store
         self._pool = local_ports(port, POOL_SIZE)
@@ -86,10 +92,12 @@ class TunnelManager:
         self._parameters = parameters
         self._post = post
         self._expel = expel
+        self._answered = answered
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
         self._broken: list[SavedTunnel] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._introductions: dict[str, asyncio.Task[None]] = {}
 
     def saved(self, nonce: str) -> SavedTunnel | None:
         """What a tunnel is made of, once it is being created."""
@@ -165,7 +173,7 @@ class TunnelManager:
         )
         self._save(dataclasses.replace(saved, process=handle.process))
         self._join(record, saved.device)
-        await self._babeld.add_interface(saved.device, self.interface)
+        self._introduce(saved)
         self._watch(saved)
 
     async def _create_client(self, record: TunnelRecord) -> None:
@@ -184,8 +192,10 @@ class TunnelManager:
         A step that fails does not keep the others from being done; then the tunnel stays known, and may be
         removed again.
         """
-        if (watch := self._watches.pop(nonce, None)) is not None:
-            watch.cancel()
+        for tasks in (self._watches, self._introductions):
+            if (task := tasks.pop(nonce, None)) is not None:
+                task.cancel()
+                await asyncio.wait([task])
         self._routing.unbind(nonce)
         local, saved = self._local.pop(nonce, None), self._saved.get(nonce)
         if local is not None:
@@ -282,6 +292,22 @@ class TunnelManager:
 
     def _carrier(self, saved: SavedTunnel) -> WireguardDevices | OpenvpnClients:
         return self._wireguard if saved.record.transport == WIREGUARD else self._clients
+
+    def _introduce(self, saved: SavedTunnel) -> None:
+        """Give the device to babeld as soon as it carries packets."""
+
+        async def introduce() -> None:
+            try:
+                await self._answered(saved.device, link_local(saved.record.tunnel, saved.record.peer))
+                # Whoever removes the tunnel meanwhile flushes the interface after it was added.
+                await asyncio.shield(self._babeld.add_interface(saved.device, self.interface))
+            except Exception as exc:
+                if not isinstance(exc, Re6stError):
+                    log.exception("tunnel %s", saved.device)  # a mistake of ours: its traces are wanted
+                self._post(Broken(saved.record.tunnel, str(exc)))
+
+        task = asyncio.get_running_loop().create_task(introduce())
+        self._introductions[saved.record.tunnel] = task
 
     def _watch(self, saved: SavedTunnel) -> None:
         async def watch() -> None:

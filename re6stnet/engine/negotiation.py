@@ -300,7 +300,11 @@ class Negotiator:
         tunnel = self._tunnels.get(close.nonce)
         if tunnel is None or tunnel.peer != close.sender:
             return []
-        return self.drop(tunnel, f"closed by the peer: {close.reason}", now=now, tell=False)
+        worked = tunnel.state is State.ACTIVE
+        if worked:
+            self._peers.closed(tunnel.peer, now=now, rng=self._rng)
+        reason = f"closed by the peer: {close.reason}"
+        return self.drop(tunnel, reason, now=now, tell=False, failed=not worked)
 
     def broken(self, tunnel: Tunnel, reason: str, *, now: float) -> list[Command]:
         """What carries the tunnel failed; if WireGuard cannot even be set up here, TCP comes next."""

@@ -10,6 +10,8 @@ from re6stnet.engine.messages import PeerSeen
 
 MAX_PEERS = 512
 FIRST_RETRY_S, LAST_RETRY_S = 3.0, 300.0
+CLOSED_S = 60.0
+"""How long a peer that closed a working tunnel is left alone: it knows why, and offers when it returns."""
 UDP_FAILURE_S = 1800.0
 """How long a failure by UDP makes us use TCP towards the same peer."""
 
@@ -81,6 +83,10 @@ class PeerBook:
         delay_s = min(FIRST_RETRY_S * 2.0**peer.failures, LAST_RETRY_S)
         peer.failures = min(peer.failures + 1, 16)
         peer.retry_at = now + delay_s * rng.uniform(0.75, 1.25)
+
+    def closed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
+        """The peer has ended a working tunnel."""
+        self.get(prefix).retry_at = now + CLOSED_S * rng.uniform(0.75, 1.25)
 
     def succeeded(self, prefix: Prefix) -> None:
         """A tunnel to this peer works."""

@@ -33,6 +33,8 @@ class Machine:
     fail: dict[str, Exception] = field(default_factory=dict)
     devices: dict[str, asyncio.Event] = field(default_factory=dict)
     """By name; the event: its process has ended."""
+    answers: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Devices whose peer answers only when the event says so; the others answer at once."""
     ports: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     """One-port rules: local port and sources."""
 
@@ -146,7 +148,17 @@ class Daemon:
             parameters=lambda: NetworkParameters(version=1, rxcost=32),
             post=self.told,
             expel=self._expel,
+            answered=self._answered,
         )  # fmt: skip
+
+    async def introduced(self) -> None:
+        """Wait until babeld has been told of the devices whose peers answer."""
+        await asyncio.gather(*self.tunnels._introductions.values())
+
+    async def _answered(self, device: str, peer: IPv6Address) -> None:
+        assert peer.is_link_local
+        if answer := self.machine.answers.get(device):
+            await answer.wait()
 
     async def _expel(self, cn: str) -> None:
         self.machine.step(f"expel {cn}")

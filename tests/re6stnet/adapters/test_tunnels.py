@@ -56,6 +56,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 async def make(daemon: Daemon, record: TunnelRecord) -> None:
     await daemon.tunnels.prepare(Prepare(N, PEER, record.transport, None))
     await daemon.tunnels.create(record)
+    await daemon.introduced()
 
 
 def nothing_left(daemon: Daemon) -> bool:
@@ -80,6 +81,7 @@ async def test_a_wireguard_tunnel_from_its_port_to_babeld_and_back(machine: Mach
     assert len(prepared.public_key) == 44
     await daemon.tunnels.create(WG)
     assert daemon.told.events[1:] == [Created(N)]
+    await daemon.introduced()
     assert machine.steps == ["rules set", "wireguard create", f"babeld adds {DEVICE}"]
     assert machine.ports == {41258: (UDP, UDP.ip)}
     saved = daemon.tunnels.saved(N)
@@ -89,6 +91,42 @@ async def test_a_wireguard_tunnel_from_its_port_to_babeld_and_back(machine: Mach
     machine.steps.clear()
     await daemon.tunnels.remove(N)
     assert machine.steps == [f"babeld flushes {DEVICE}", "wireguard remove", "rules remove"]
+    assert nothing_left(daemon)
+
+
+async def test_babeld_hears_of_a_device_when_its_peer_has_answered(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    machine.answers[DEVICE] = asyncio.Event()
+    await daemon.tunnels.prepare(PREPARE)
+    await daemon.tunnels.create(WG)
+    assert daemon.told.events[1:] == [Created(N)]
+    assert daemon.babeld.interfaces == set()
+    machine.answers[DEVICE].set()
+    await daemon.introduced()
+    assert daemon.babeld.interfaces == {DEVICE}
+    await daemon.tunnels.remove(N)
+    assert nothing_left(daemon)
+
+
+async def test_a_tunnel_whose_peer_never_answers_is_removed_without_babeld(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    machine.answers[DEVICE] = asyncio.Event()
+    await daemon.tunnels.prepare(PREPARE)
+    await daemon.tunnels.create(WG)
+    await daemon.tunnels.remove(N)
+    machine.answers[DEVICE].set()
+    assert f"babeld adds {DEVICE}" not in machine.steps
+    assert nothing_left(daemon)
+
+
+@pytest.mark.parametrize("error", [RouterError("no"), PeerError("no"), ZeroDivisionError("no")])
+async def test_a_device_that_babeld_refuses_is_broken(machine: Machine, error: Exception) -> None:
+    daemon = Daemon(machine)
+    machine.fail[f"babeld adds {DEVICE}"] = error
+    await make(daemon, WG)
+    machine.fail.clear()
+    assert daemon.told.events[-1] == Broken(N, "no")
+    await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 
 
@@ -159,7 +197,6 @@ async def test_the_mapped_address_is_asked_from_the_very_port(machine: Machine) 
     [
         (WG, "rules set"),
         (WG, "wireguard create"),
-        (WG, f"babeld adds {DEVICE}"),
         (CLIENT, "openvpn create"),
         (CLIENT, "openvpn connected"),
         (CLIENT, f"babeld adds {DEVICE}"),

@@ -26,7 +26,7 @@ from re6stnet.engine.negotiation import (
     OFFER_EVERY_S,
     Negotiator,
 )
-from re6stnet.engine.peers import PeerBook
+from re6stnet.engine.peers import CLOSED_S, PeerBook
 
 OWN, PEER = Prefix(16, 5), Prefix(16, 9)
 ENDPOINTS = decode_endpoints_untrusted("192.0.2.1,1194,udp;192.0.2.1,1194,tcp")
@@ -139,6 +139,21 @@ def test_a_replayed_offer_is_ignored_even_after_the_tunnel_is_gone(us: Negotiato
     assert isinstance(refusal.message, Answer)
     assert "before" in refusal.message.refusal
     assert len(us) == 0
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_closes_a_working_tunnel_is_left_alone_for_longer_than_who_gives_up_an_attempt(
+    us: Negotiator, peers: PeerBook, heard: bool
+) -> None:
+    us.offered(offer(), 77, now=0.0)
+    us.prepared(Prepared("f" * 32, "ours"), now=0.1)
+    us.created(Created("f" * 32), now=0.2)
+    if heard:
+        us.neighbour(NeighbourChanged("f" * 32, True, 1000), now=1.0)
+    us.closed(Close(sender=PEER, recipient=OWN, nonce="f" * 32, expires=0, reason="bye"), now=2.0)
+    assert us.with_peer(PEER) is None
+    wait_s = peers.get(PEER).retry_at - 2.0
+    assert 0.75 * CLOSED_S <= wait_s <= 1.25 * CLOSED_S if heard else wait_s < 0.75 * CLOSED_S
 
 
 def test_an_offer_that_arrives_twice_is_answered_once(us: Negotiator) -> None:
