@@ -113,13 +113,14 @@ async def _echo(
     show: Callable[[str], None],
 ) -> Replies:
     replies, enough = Replies(), asyncio.Event()
+    arrived: asyncio.Queue[Reply] = asyncio.Queue()  # not shown from the loop's callback: showing may fail
 
     def received(reply: Reply) -> None:
         if reply.source != target:
             return
         replies.rtt_ms.append(reply.rtt_ms)
         replies.hops.append(reply.hops)
-        show(f"{reply.rtt_ms:8.2f} ms  {reply.hops} hop{'s' if reply.hops > 1 else ''}")
+        arrived.put_nowait(reply)
         if replies.sent == count and len(replies.rtt_ms) >= replies.sent:
             enough.set()
 
@@ -128,13 +129,15 @@ async def _echo(
     echo = EchoSocket(labs.machine(record, source), target, received)
     try:
         while not enough.is_set() and (count is None or replies.sent < count):
-            before = len(replies.rtt_ms)
             replies.sent += 1
             echo.send(target)
             last = replies.sent == count
             await _wait(enough, LAST_REPLY_WITHIN_S if last else interval_s)
-            if len(replies.rtt_ms) == before and not enough.is_set():
+            if arrived.empty() and not enough.is_set():
                 show("  no answer yet")
+            while not arrived.empty():
+                reply = arrived.get_nowait()
+                show(f"{reply.rtt_ms:8.2f} ms  {reply.hops} hop{'s' if reply.hops > 1 else ''}")
     finally:
         echo.close()
     return replies

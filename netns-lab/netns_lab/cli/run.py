@@ -18,7 +18,7 @@ from netns_lab.scenarios.suite import passed, remarks, suite_report, table_of
 from netns_lab.stage.report import ReportFolder, default_folder, require_free, stamp
 from netns_lab.stage.story import Story
 from netns_lab.topology import TOPOLOGIES, load_topology
-from re6st_core.errors import ConfigError
+from re6st_core.errors import ConfigError, Re6stError
 
 _ALL = "all"
 
@@ -65,17 +65,23 @@ def _run_all(arguments: argparse.Namespace) -> int:
     if refused:
         raise ConfigError(*(f"--{option} is for a single scenario" for option in refused))
     _require_all(arguments.report)
-    results = []
-    for result in _performances(arguments):
-        results.append(result)
-        if result.interrupted:
-            break
+    results: list[Result] = []
+    broken: Re6stError | None = None
+    try:
+        for result in _performances(arguments):
+            results.append(result)
+            if result.interrupted:
+                break
+    except Re6stError as exc:  # a full disk, say: what was played until then is not lost
+        broken = exc
     if arguments.json:
         print(json.dumps(suite_report(results)))
     console = Console(stderr=arguments.json)
     console.print(table_of(results))
     for line in remarks(results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if broken is not None:
+        raise broken
     if results[-1].interrupted:
         return 130
     return 0 if passed(results) else 1
