@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 MARK = 0x7265
 """fwmark of everything that travels on the underlay ("re")."""
-SAVE_PEERS_S = 60.0
+SAVE_PEERS_S = 5.0
 TLS_BUFFER = 32 * 1024
 _CONTROL_PORT = "control_port"
 
@@ -295,14 +295,25 @@ class Daemon:
             self._events.post(PeersLearned(remembered))
 
     async def _remember_peers(self, engine: Engine) -> None:
-        """Keep the cache on disk near what the engine knows."""
+        """Keep the cache on disk near what the engine knows, and up to its last moment.
+
+        It is what brings the node back when it is started again while the registry is away.
+        """
         saved: list[Any] = []
-        while True:
-            await asyncio.sleep(SAVE_PEERS_S)
+
+        def save() -> list[Any]:
             peers = [(p.prefix, p.endpoints) for p in engine.peers if p.endpoints and not p.failures]
             if peers and peers != saved:
                 self._store.save_peers(peers)
-                saved = peers
+                return peers
+            return saved
+
+        try:
+            while True:
+                await asyncio.sleep(SAVE_PEERS_S)
+                saved = save()
+        finally:
+            save()
 
 
 async def _check_programs(kernel: Kernel) -> None:
