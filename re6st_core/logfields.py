@@ -11,8 +11,9 @@ PROCESS = "process"
 PID = "pid"
 VERSION = "version"
 SERIAL = "serial"
+SOURCE = "source"
 
-FIELDS = (PEER, PREFIX, TUNNEL, TRANSPORT, DEVICE, ENDPOINT, REASON, PROCESS, PID, VERSION, SERIAL)
+FIELDS = (PEER, PREFIX, TUNNEL, TRANSPORT, DEVICE, ENDPOINT, REASON, PROCESS, PID, VERSION, SERIAL, SOURCE)
 
 
 def describe(message: str, fields: dict[str, object]) -> str:

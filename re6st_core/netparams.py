@@ -20,6 +20,7 @@ from re6st_core.signature import sign, verify
 
 _CONTEXT = b"re6st network parameters v1\0"
 _COUNTRY = re.compile(r"[A-Z]{2}")
+MAX_VERSION = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class NetworkParameters:
     def problems(self) -> list[str]:
         """Everything that is wrong, one line each."""
         limits = {
-            "version": (self.version, 1, 2**53),
+            "version": (self.version, 1, MAX_VERSION),
             "hello_s": (self.hello_s, 0.1, 300),
             "client_count": (self.client_count, 0, 40),
             "max_clients": (self.max_clients, 0, 40),

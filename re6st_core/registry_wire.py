@@ -18,6 +18,7 @@ API = "/api/v1"
 ENROL = API + "/enrol"
 RENEW = API + "/renew"
 PARAMETERS = API + "/parameters"
+PARAMETERS_AFTER = PARAMETERS + "/after/"
 BOOTSTRAP = API + "/bootstrap"
 RELAY = API + "/relay"
 OPENAPI = API + "/openapi.json"
@@ -25,6 +26,8 @@ OPENAPI = API + "/openapi.json"
 PROBLEM_TYPE = "application/problem+json"
 MAX_BODY = 65536
 """Bytes of any request or answer but the signed parameters, whose list of revoked serials may be long."""
+WAIT_S = 120.0
+"""How long ``GET PARAMETERS_AFTER + version`` waits for newer parameters before it answers 204."""
 MAX_RELAYED = 16384 * 4 // 3 + 256
 """Bytes of a WebSocket frame: one peer message and its addressing."""
 
@@ -83,13 +86,15 @@ class BootstrapResponse:
 class RelayFrame:
     """One WebSocket text frame.  To the registry: ``peer`` is the recipient; from it: the sender.
 
-    ``message``: the envelope's JSON text (see :mod:`re6st_core.peer_wire`).  ``error``, only from the
-    registry: why the frame for ``peer`` could not be delivered.
+    ``message``: the envelope's JSON text (see :mod:`re6st_core.peer_wire`).  Only from the registry:
+    ``error``, why the frame for ``peer`` could not be delivered; ``version``, that there are network
+    parameters of this version (``peer`` is the recipient then).
     """
 
     peer: Prefix
     message: str = ""
     error: str = ""
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

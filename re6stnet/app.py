@@ -21,13 +21,16 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Interface
 from typing import Any
 
+from cryptography import x509
+
 from babel_ctl.config import LAN, BabeldConfig
 from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.address import Endpoint, Protocol
-from re6st_core.errors import ConfigError
+from re6st_core.errors import CertificateError, ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
+from re6st_core.spread_wire import MAX_TOLD, PARAMETERS_PATH
 from re6stnet.adapters import openvpn
 from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
@@ -35,10 +38,13 @@ from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
-from re6stnet.adapters.peer_api import PEER_PORT, PeerApi
+from re6stnet.adapters.parameters import ParametersKeeper
+from re6stnet.adapters.peer_api import MESSAGE_PATH, PEER_PORT, PeerApi
+from re6stnet.adapters.peer_http import PeerHttp
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
+from re6stnet.adapters.spreading import AT_ONCE, Spreader
 from re6stnet.adapters.status import serve
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import StunReflector
@@ -99,6 +105,9 @@ class Daemon:
         self._address = self._identity.network.address(self._identity.prefix)
         self._files = openvpn.Credentials(settings.ca, settings.cert, settings.key)
         self._events = Events()
+        self._keeper = ParametersKeeper(
+            self._credentials.ca, store, self._events.post, own_serial=lambda: self._identity.serial
+        )
         self._adopted: tuple[TunnelRecord, ...] = ()
 
     async def work(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
@@ -112,16 +121,20 @@ class Daemon:
         stack.push_async_callback(kernel.close)
         await _check_programs(kernel)
         registrar = self._registrar(client, kernel)
+        stack.callback(registrar.close)
         if not await _until(stop, registrar.first_parameters()):
             return
-        assert registrar.parameters is not None
+        assert self._keeper.parameters is not None
         await self._set_kernel(stack, kernel)
-        node, routing, babeld = await self._start(stack, client, kernel, registrar, registrar.parameters)
+        node, routing, babeld, spreader = await self._start(
+            stack, client, kernel, registrar, self._keeper.parameters
+        )
         await _until(
             stop,
             node.run(self._adopted),
             routing.follow(babeld.client),
             registrar.refresh(),
+            spreader.run(),
             self._remember_peers(node.engine),
         )
 
@@ -129,6 +142,11 @@ class Daemon:
         """Whether a tunnel may go there: never inside the overlay, nor to this host itself."""
         ip = endpoint.ip
         return ip not in self._identity.network.cidr and not (ip.is_loopback or ip.is_reserved)
+
+    def _not_revoked(self, certificate: x509.Certificate) -> None:
+        """Raises CertificateError for the certificate of a peer that must not be accepted."""
+        if certificate.serial_number in self._keeper.revoked:
+            raise CertificateError(f"certificate {certificate.serial_number:x} is revoked")
 
     @property
     def _protocols(self) -> tuple[Protocol, ...]:
@@ -138,8 +156,7 @@ class Daemon:
     def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
         return Registrar(
             client,
-            self._credentials.ca,
-            self._store,
+            self._keeper,
             port=self._settings.port,
             announced=self._settings.ip,
             country=self._settings.country,
@@ -174,7 +191,7 @@ class Daemon:
         kernel: Kernel,
         registrar: Registrar,
         parameters: NetworkParameters,
-    ) -> tuple[Node, BabelRouting, BabeldSupervisor]:
+    ) -> tuple[Node, BabelRouting, BabeldSupervisor, Spreader]:
         engine = Engine(
             self._identity.prefix,
             parameters,
@@ -186,19 +203,38 @@ class Daemon:
             usable=self._usable,
         )
         relay = Relay(client.relay, self._rng)
+        http = PeerHttp(
+            self._identity.network, self._credentials.client_context(self._not_revoked), mark=MARK
+        )
+        await http.start()
+        stack.push_async_callback(http.close)
         messenger = PeerMessenger(
             self._credentials,
             relay,
-            mark=MARK,
+            http,
             is_routed=engine.routes.is_reachable,
-            revoked=lambda: frozenset(engine.parameters.revoked),
+            revoked=lambda: self._keeper.revoked,
             post=self._events.post,
         )
-        relay.on_frame = messenger.relayed
-        await messenger.start()
-        stack.push_async_callback(messenger.close)
+        stack.callback(messenger.close)
+        relay.on_frame = lambda frame: (
+            registrar.told(frame.version) if frame.version else messenger.relayed(frame)
+        )
         stack.push_async_callback(relay.close)
-        api = PeerApi(self._credentials.server_context(), messenger.handle, lambda: registrar.endpoints)
+        spreader = Spreader(
+            self._identity.prefix,
+            self._keeper,
+            http,
+            neighbours=lambda: {tunnel.peer for tunnel in engine.tunnels.active()},
+            rng=self._rng,
+        )
+        api = PeerApi(
+            self._credentials.server_context(self._not_revoked),
+            lambda: registrar.endpoints,
+            lambda: self._keeper.revoked,
+        )
+        api.serve(MESSAGE_PATH, messenger.handle)
+        api.serve(PARAMETERS_PATH, spreader.serve, limit=MAX_TOLD, at_once=AT_ONCE)
         stack.push_async_callback(api.close)
         routing = BabelRouting(self._identity.network, self._events.post)
         babeld = BabeldSupervisor(self._babeld_config(parameters))
@@ -234,7 +270,7 @@ class Daemon:
         stack.push_async_callback(babeld.stop)
         await babeld.start()
         await server.join(babeld, lambda: tunnels.interface)
-        registrar.enforce = lambda newest: server.set_revoked(newest.revoked)
+        self._keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)
         node = Node(
@@ -262,7 +298,7 @@ class Daemon:
         stack.callback(self._settings.status_socket.unlink, missing_ok=True)
         stack.callback(local.close)
         log.info("node %s of %s: address %s", self._identity.prefix, self._identity.network, self._address)
-        return node, routing, babeld
+        return node, routing, babeld, spreader
 
     async def _listen_underlay(self, api: PeerApi) -> int:
         """Listen where OpenVPN hands over what arrives on the one TCP port; the same port after a restart."""

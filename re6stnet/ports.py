@@ -1,6 +1,6 @@
 """What the node needs from outside, as small protocols; adapters implement them, tests have fakes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,7 +56,3 @@ class Tunnels(Protocol):
     async def create(self, record: TunnelRecord) -> None: ...
 
     async def remove(self, nonce: str) -> None: ...
-
-
-Handler = Callable[[bytes], Awaitable[bytes | None]]
-"""Takes a message of an untrusted peer, returns the answer or nothing; raises WireError."""

@@ -26,8 +26,10 @@ from re6st_core.registry_wire import (
     ENROL,
     MAX_BODY,
     PARAMETERS,
+    PARAMETERS_AFTER,
     RELAY,
     RENEW,
+    WAIT_S,
     BootstrapRequest,
     BootstrapResponse,
     CertificateResponse,
@@ -37,7 +39,7 @@ from re6st_core.registry_wire import (
     https_url,
 )
 from registry.errors import RefusedError
-from registry.exchange import Answer, exchange
+from registry.exchange import TIMEOUT_S, Answer, exchange
 
 if TYPE_CHECKING:
     from registry.relay_channel import RelayChannel, RelayConnector
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["RENEWAL_MARGIN", "RegistryClient", "fetch_ca"]
 T = TypeVar("T")
 MAX_CA = 65536
+NO_CONTENT = 204
 NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
 
@@ -125,6 +128,25 @@ class RegistryClient:
             return signed, verify_parameters_untrusted(signed, self._ca)
         except WireError as exc:
             raise RegistryError(f"{self._base}{PARAMETERS}: {exc}") from exc
+
+    async def parameters_after(self, version: int) -> SignedParameters | None:
+        """Wait, for two minutes or so, for parameters newer than this version; None: there are none yet.
+
+        Raises RefusedError with status 429 if too many wait already.
+        """
+        url = f"{self._base}{PARAMETERS_AFTER}{version}"
+        within_s = WAIT_S + TIMEOUT_S
+        answer = await exchange(
+            "GET", url, tls=self._tls, fwmark=self._fwmark, limit=MAX_JSON, within_s=within_s
+        )
+        if answer.status == NO_CONTENT:
+            return None
+        try:
+            signed = decode_json_untrusted(SignedParameters, _granted(url, answer))
+            verify_parameters_untrusted(signed, self._ca)
+        except WireError as exc:
+            raise RegistryError(f"{url}: {exc}") from exc
+        return signed
 
     async def bootstrap(self, endpoints: tuple[Endpoint, ...] = ()) -> BootstrapResponse:
         """Say where this node can be reached; learn the address it has, and some peers."""

@@ -48,13 +48,14 @@ async def exchange(
     tls: ssl.SSLContext | None = None,
     fwmark: int | None = None,
     limit: int,
+    within_s: float = TIMEOUT_S,
 ) -> Answer:
     """Ask ``url`` (its form is checked already); ``limit``: bytes of an answer's body.
 
     Raises UnreachableError when nobody answers, or not who should; RegistryError for what is no answer.
     """
     with explained(url):
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             reader, writer = await _connect(url, tls, fwmark)
             try:
                 writer.write(_question(method, url, body))

@@ -23,6 +23,7 @@ from registry.http.presence import Presence
 from registry.http.private import Api
 from registry.http.public import public_app
 from registry.http.relay import Hub
+from registry.http.watch import Watch
 from registry.memory import keep_small
 from registry.service import Registry
 from registry.tls import renew_server_certificate, server_context
@@ -68,6 +69,8 @@ class Server:
         self._context = Context(registry)
         self._presence = Presence()
         self._hub = Hub(self._context, self._presence)
+        self._watch = Watch(self._context, self._hub, random.Random())  # noqa: S311  # whom to tell first, no secret
+        self._watching: asyncio.Task[None] | None = None
         self._runners: list[web.AppRunner] = []
         self._listeners: list[asyncio.Server] = []
         self._tls: ssl.SSLContext | None = None
@@ -83,10 +86,11 @@ class Server:
         except OSError as exc:  # SSLError too
             raise ConfigError(f"{self._directory / SERVER}: {exc}: remove it, to get a new one") from exc
         settings = self._registry.settings
-        api = Api(self._context, self._presence, self._hub, random.Random())  # noqa: S311  # which peers, no secret
+        api = Api(self._context, self._presence, self._hub, self._watch, random.Random())  # noqa: S311  # which peers, no secret
         # First HTTPS: who sees the CA certificate may enrol at once.
         await self._listen(api.app(), settings.https_port, listen, self._tls)
         await self._listen(public_app(self._context), settings.port, listen, None)
+        self._watching = asyncio.create_task(self._watch.run())
 
     async def keep_house(self) -> None:
         """Clean up and renew our certificate every day; on failure try again soon."""
@@ -106,6 +110,9 @@ class Server:
 
     async def close(self) -> None:
         """Stop listening, send everybody away."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         for listener in self._listeners:
             listener.close()
         await self._hub.close()

@@ -1,6 +1,7 @@
 """The node's own certificate and key, and the TLS settings made from them."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity, load_certificate_untrusted, verify_node_certificate
+
+Check = Callable[[x509.Certificate], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +50,43 @@ class Credentials:
             raise CertificateError(f"{cert_path}: {exc}: run re6st-conf again") from exc
         return cls(ca, ca_path, identity, key, cert_path, key_path)
 
-    def client_context(self) -> ssl.SSLContext:
-        """TLS 1.3 towards a node: its certificate must carry the overlay address we ask for."""
+    def client_context(self, check: Check = lambda _certificate: None) -> ssl.SSLContext:
+        """TLS 1.3 towards a node: its certificate must carry the overlay address we ask for.
+
+        ``check`` sees the certificate of each peer, in both directions, and raises CertificateError.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._configure(context)
+        self._configure(context, check)
         return context
 
-    def server_context(self) -> ssl.SSLContext:
+    def server_context(self, check: Check = lambda _certificate: None) -> ssl.SSLContext:
         """TLS 1.3 for peers: a certificate of the network is required."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
-        self._configure(context)
+        self._configure(context, check)
         return context
 
-    def _configure(self, context: ssl.SSLContext) -> None:
+    def _configure(self, context: ssl.SSLContext, check: Check) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.sslobject_class = _checked_by(check)
         context.load_verify_locations(cadata=self.ca.public_bytes(Encoding.PEM).decode())
         context.load_cert_chain(self.cert_path, self.key_path)
+
+
+def _checked_by(check: Check) -> type[ssl.SSLObject]:
+    """TLS whose handshake fails if ``check`` does not like the other end's certificate."""
+
+    class Checked(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            der = self.getpeercert(binary_form=True)
+            assert der is not None, "the other end's certificate is required"
+            try:
+                check(load_certificate_untrusted(der))
+            except CertificateError as exc:
+                raise ssl.SSLCertVerificationError(str(exc)) from exc
+
+    return Checked
 
 
 def _certificate(path: Path) -> x509.Certificate:

@@ -1,7 +1,8 @@
 """The node's dealings with the registry: parameters, peers, and what it shows of our own address.
 
-The registry may be away for as long as it likes: parameters come from the cache, checked by their signature,
-and a failed question is asked again by the engine.
+The registry may be away for as long as it likes: parameters come from the cache or a neighbour, and a failed
+question is asked again by the engine.  A few nodes, as many as the registry has places for, wait there for
+newer parameters and have them at once; their neighbours, and in the end all, have them from these.
 """
 
 import asyncio
@@ -10,24 +11,23 @@ import random
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
-from cryptography import x509
-
-from re6st_core import logfields as lf
 from re6st_core.address import Endpoint, IPAddress, Protocol
 from re6st_core.errors import RegistryError, WireError
-from re6st_core.json_wire import decode_json_untrusted, encode_json
-from re6st_core.logfields import describe
-from re6st_core.netparams import NetworkParameters, SignedParameters, verify_parameters_untrusted
-from re6stnet.adapters.store import SqliteStore
-from re6stnet.engine.messages import EndpointsChanged, ParametersChanged, PeerSeen, PeersLearned
+from re6st_core.netparams import NetworkParameters, SignedParameters
+from re6stnet.adapters.parameters import ParametersKeeper
+from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned
 from re6stnet.ports import Post
 from registry.client import RegistryClient
+from registry.errors import RefusedError
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 REFRESH_S = 3600.0
-_CACHED = "parameters"
+"""How often a node asks for which the registry has no place."""
+SOON_S = 0.5
+"""Within that time the nodes on the relay ask for parameters of which the registry has told."""
+TOO_MANY = 429
 _T = TypeVar("_T")
 
 
@@ -41,8 +41,7 @@ class Registrar:
     def __init__(
         self,
         client: RegistryClient,
-        ca: x509.Certificate,
-        store: SqliteStore,
+        keeper: ParametersKeeper,
         *,
         port: int,
         announced: tuple[IPAddress, ...],
@@ -53,8 +52,7 @@ class Registrar:
         post: Post,
     ) -> None:
         self._client = client
-        self._ca = ca
-        self._store = store
+        self._keeper = keeper
         self._port = port
         self._announced = announced
         self._country = country
@@ -62,42 +60,30 @@ class Registrar:
         self._own_addresses = own_addresses
         self._rng = rng
         self._post = post
-        self.enforce: Callable[[NetworkParameters], Awaitable[None]] = _nothing
-        """What else must follow the parameters besides the engine."""
+        self._fetching: asyncio.Task[None] | None = None
         self.endpoints: tuple[Endpoint, ...] = self._endpoints_at(announced)
-        self.parameters: NetworkParameters | None = None
         self.last_error = ""
         """Why the registry could not be asked the last time; empty: it answered."""
 
     async def first_parameters(self) -> NetworkParameters:
         """The parameters to start with: cached, else from the registry, however long that takes."""
-        cached = self._store.value(_CACHED)
-        if cached is not None:
-            try:
-                signed = decode_json_untrusted(SignedParameters, cached)
-                self.parameters = verify_parameters_untrusted(signed, self._ca)
-            except WireError as exc:
-                log.warning("cached network parameters are not usable: %s", exc)
-            else:
-                return self.parameters
         delay_s = FIRST_RETRY_S
-        while True:
+        while (parameters := self._keeper.parameters or self._keeper.load()) is None:
             try:
-                return await self._fetch_parameters()
+                await self._take((await self._asked(self._client.signed_parameters()))[0])
             except RegistryError as exc:
                 log.warning("%s; next try in about %.0f s", exc, delay_s)
+            else:
+                continue
             await asyncio.sleep(delay_s * self._rng.uniform(0.75, 1.25))
             delay_s = min(2 * delay_s, LAST_RETRY_S)
+        return parameters
 
-    async def _fetch_parameters(self) -> NetworkParameters:
-        signed, parameters = await self._asked(self._client.signed_parameters())
-        if self.parameters is None or parameters.version > self.parameters.version:
-            log.info(describe("network parameters", {lf.VERSION: parameters.version}))
-            self.parameters = parameters
-            self._store.save_value(_CACHED, encode_json(signed))
-            self._post(ParametersChanged(parameters))
-            await self.enforce(parameters)
-        return self.parameters
+    async def _take(self, signed: SignedParameters) -> None:
+        try:
+            await self._keeper.take(signed, "registry")
+        except WireError as exc:
+            raise RegistryError(f"the registry answered garbage: {exc}") from exc
 
     async def bootstrap(self) -> None:
         """Tell the registry where we are, learn peers and our own address.  Raises RegistryError."""
@@ -113,16 +99,47 @@ class Registrar:
         self._post(PeersLearned(tuple(PeerSeen(p.prefix, p.endpoints, p.relayed) for p in response.peers)))
 
     async def refresh(self) -> None:
-        """Look for newer parameters now and then, until cancelled; sooner while the registry is away."""
-        retry_s = FIRST_RETRY_S
+        """Wait at the registry for newer parameters; without a place there, ask now and then.
+
+        Until cancelled; asks sooner again while the registry is away, soonest who had a place.
+        """
+        retry_s, last_retry_s = FIRST_RETRY_S, REFRESH_S
         while True:
             try:
-                await self._fetch_parameters()
-                delay_s, retry_s = REFRESH_S, FIRST_RETRY_S
+                signed = await self._asked(self._client.parameters_after(self._keeper.version))
+                if signed is not None:
+                    await self._take(signed)
+                delay_s, retry_s, last_retry_s = 0.0, FIRST_RETRY_S, LAST_RETRY_S
             except RegistryError as exc:
-                log.info("network parameters stay as they are: %s; next try in about %.0f s", exc, retry_s)
-                delay_s, retry_s = retry_s, min(2 * retry_s, REFRESH_S)
+                if isinstance(exc, RefusedError) and exc.status == TOO_MANY:
+                    self.last_error = ""  # it answers
+                    delay_s, retry_s, last_retry_s = REFRESH_S, FIRST_RETRY_S, REFRESH_S
+                else:
+                    log.info(
+                        "network parameters stay as they are: %s; next try in about %.0f s", exc, retry_s
+                    )
+                    delay_s, retry_s = retry_s, min(2 * retry_s, last_retry_s)
             await asyncio.sleep(delay_s * self._rng.uniform(0.75, 1.25))
+
+    def told(self, version: int) -> None:
+        """The registry says on the relay that there are parameters of this version."""
+        if version > self._keeper.version and (self._fetching is None or self._fetching.done()):
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch_soon())
+
+    async def _fetch_soon(self) -> None:
+        version = self._keeper.version
+        await asyncio.sleep(self._rng.uniform(0.0, SOON_S))
+        if self._keeper.version > version:
+            return  # a neighbour was quicker
+        try:
+            await self._take((await self._asked(self._client.signed_parameters()))[0])
+        except RegistryError as exc:
+            log.info("newer network parameters are not to be had: %s", exc)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def _asked(self, question: Awaitable[_T]) -> _T:
         try:
@@ -139,7 +156,3 @@ class Registrar:
             for address in addresses
             for protocol in self._protocols
         )
-
-
-async def _nothing(_parameters: NetworkParameters) -> None:
-    """Before the node is put together nothing follows."""

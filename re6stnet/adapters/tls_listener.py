@@ -41,6 +41,12 @@ def peer_cn(transport: asyncio.BaseTransport | None) -> str:
     return names[0] if names else ""
 
 
+def peer_serial(transport: asyncio.BaseTransport | None) -> int | None:
+    """Serial number of that certificate; None if the other end is gone."""
+    certificate: Any = transport.get_extra_info("peercert") if transport else None
+    return int(certificate["serialNumber"], 16) if certificate else None
+
+
 class _Connection:
     """One accepted socket; closed by us, or by asyncio once that has got it."""
 

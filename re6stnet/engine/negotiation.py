@@ -315,8 +315,11 @@ class Negotiator:
 
     def revoke(self, serials: Collection[int], *, now: float) -> list[Command]:
         """End the tunnels with nodes whose certificate is revoked."""
-        revoked = [t for t in self if t.serial in serials]
-        return [c for t in revoked for c in self.drop(t, "its certificate is revoked", now=now)]
+        commands: list[Command] = []
+        for tunnel in [t for t in self if t.serial in serials]:
+            commands += self.drop(tunnel, "its certificate is revoked", now=now)
+            self._peers.revoked(tunnel.peer, now=now)
+        return commands
 
     def timed_out(self, *, now: float) -> list[Command]:
         """End what has stayed too long in its state; a silent WireGuard attempt is repeated over TCP."""

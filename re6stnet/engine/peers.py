@@ -12,6 +12,8 @@ MAX_PEERS = 512
 FIRST_RETRY_S, LAST_RETRY_S = 3.0, 300.0
 CLOSED_S = 60.0
 """How long a peer that closed a working tunnel is left alone: it knows why, and offers when it returns."""
+REVOKED_S = 86400.0
+"""How long a peer whose certificate is revoked is not tried: it may get another one, and offers then."""
 UDP_FAILURE_S = 1800.0
 """How long a failure by UDP makes us use TCP towards the same peer."""
 
@@ -87,6 +89,10 @@ class PeerBook:
     def closed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
         """The peer has ended a working tunnel."""
         self.get(prefix).retry_at = now + CLOSED_S * rng.uniform(0.75, 1.25)
+
+    def revoked(self, prefix: Prefix, *, now: float) -> None:
+        """The peer's certificate must not be accepted any more."""
+        self.get(prefix).retry_at = now + REVOKED_S
 
     def succeeded(self, prefix: Prefix) -> None:
         """A tunnel to this peer works."""

@@ -24,6 +24,12 @@ _TEXTS = {
     Prefix: {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,38})/(0|[1-9][0-9]{0,2})$", "example": "2/16"},
     Endpoint: {"type": "string", "description": "IP,PORT,PROTO[,COUNTRY]", "example": "192.0.2.1,1194,udp"},
 }
+_VERSION = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0, "maximum": 10**16 - 1},
+}
 _REF = "#/components/schemas/{name}"
 
 
@@ -57,6 +63,14 @@ def openapi_document() -> dict[str, Any]:
                 "get": _operation(
                     "Network parameters; body is base64 of NetworkParameters", "200", None, SignedParameters
                 )
+            },
+            wire.PARAMETERS_AFTER + "{version}": {
+                "get": {
+                    **_operation(
+                        "The same, once they are newer than that; 204: not yet", "200", None, SignedParameters
+                    ),
+                    "parameters": [_VERSION],
+                }
             },
             wire.BOOTSTRAP: {
                 "post": _operation(

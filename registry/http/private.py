@@ -10,6 +10,7 @@ from datetime import datetime
 from aiohttp import web
 
 from re6st_core.address import MAX_ENDPOINTS, Endpoint, Protocol, format_endpoints
+from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity
 from re6st_core.json_wire import encode_json
 from re6st_core.prefix import Prefix
@@ -19,6 +20,7 @@ from re6st_core.registry_wire import (
     MAX_BODY,
     OPENAPI,
     PARAMETERS,
+    PARAMETERS_AFTER,
     RELAY,
     RENEW,
     BootstrapPeer,
@@ -36,6 +38,7 @@ from registry.http.openapi import openapi_document
 from registry.http.presence import Presence, endpoints_of, fill
 from registry.http.problems import explain_errors
 from registry.http.relay import Hub
+from registry.http.watch import Watch
 
 _log = logging.getLogger(__name__)
 SAMPLE = 8
@@ -51,8 +54,11 @@ ANONYMOUS_ALL = 200
 class Api:
     """Handlers of ``/api/v1``."""
 
-    def __init__(self, context: Context, presence: Presence, hub: Hub, rng: random.Random) -> None:
+    def __init__(
+        self, context: Context, presence: Presence, hub: Hub, watch: Watch, rng: random.Random
+    ) -> None:
         self._context = context
+        self._watch = watch
         self._presence = presence
         self._hub = hub
         self._rng = rng
@@ -71,6 +77,7 @@ class Api:
                 web.post(ENROL, self.enrol),
                 web.post(RENEW, self.renew),
                 web.get(PARAMETERS, self.parameters),
+                web.get(PARAMETERS_AFTER + "{version:[0-9]{1,16}}", self.parameters_after),
                 web.post(BOOTSTRAP, self.bootstrap),
                 web.get(RELAY, self.relay),
                 web.get(OPENAPI, self.openapi),
@@ -107,6 +114,17 @@ class Api:
         """Network parameters, signed by the CA."""
         await self._see(await self._context.member(request))
         return web.Response(body=(await self._context.published()).signed, content_type="application/json")
+
+    async def parameters_after(self, request: web.Request) -> web.Response:
+        """The same, once there are newer ones than the caller has; 204: come again."""
+        identity = await self._context.member(request)
+        await self._see(identity)
+        published = await self._watch.after(int(request.match_info["version"]), identity.prefix)
+        if published is None:
+            return web.Response(status=204)
+        if published.is_revoked(identity.serial):
+            raise CertificateError(f"the certificate of {identity.prefix} is revoked")
+        return web.Response(body=published.signed, content_type="application/json")
 
     async def bootstrap(self, request: web.Request) -> web.Response:
         """Note where the caller is; tell it some peers."""

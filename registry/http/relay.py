@@ -12,6 +12,7 @@ The registry states who sent a message; it cannot read or forge what is signed.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Collection
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -104,6 +105,16 @@ class Hub:
             assert member.closing is not None
             await asyncio.wait([member.closing, writer])
         return socket
+
+    @property
+    def members(self) -> Collection[Prefix]:
+        """Who is here."""
+        return self._members.keys()
+
+    def tell(self, frame: RelayFrame) -> None:
+        """Send a frame of our own to ``frame.peer``, if it is here and takes anything."""
+        if member := self._members.get(frame.peer):
+            member.offer(frame)
 
     async def close(self) -> None:
         """Send everybody away: the registry stops."""

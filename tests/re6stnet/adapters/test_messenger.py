@@ -19,6 +19,7 @@ from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import RelayFrame
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.peer_api import ENDPOINTS_PATH, MAX_PENDING_PER_PEER, MESSAGE_PATH, PeerApi
+from re6stnet.adapters.peer_http import PeerHttp
 from re6stnet.adapters.relay import Relay
 from re6stnet.engine.messages import Event, Received, Undeliverable
 from tests.helpers.node_certificates import NETWORK, authority, load, write_node
@@ -69,17 +70,20 @@ async def node(directory: Path) -> AsyncIterator[End]:
         yield wire
 
     relay = Relay(connect, random.Random(1))
+    http = PeerHttp(NETWORK, credentials.client_context(), mark=1)
+    await http.start()
     messenger = PeerMessenger(
-        credentials, relay, mark=1, is_routed=lambda _p: False, revoked=frozenset, post=events.put_nowait
+        credentials, relay, http, is_routed=lambda _p: False, revoked=frozenset, post=events.put_nowait
     )
     relay.on_frame = messenger.relayed
-    await messenger.start()
-    api = PeerApi(credentials.server_context(), messenger.handle, lambda: ())
+    api = PeerApi(credentials.server_context(), lambda: ())
+    api.serve(MESSAGE_PATH, messenger.handle)
     port = await api.listen("127.0.0.1", 0)
     endpoint = (Endpoint(ipaddress.ip_address("127.0.0.1"), port, Protocol.TCP),)
     yield End(credentials.identity.prefix, directory, messenger, relay, wire, events, endpoint)
     await relay.close()
-    await messenger.close()
+    messenger.close()
+    await http.close()
     await api.close()
 
 

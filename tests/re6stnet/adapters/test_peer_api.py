@@ -5,7 +5,7 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from re6stnet.adapters.peer_api import (
 from re6stnet.adapters.tls_listener import MAX_CONNECTIONS
 from tests.helpers.node_certificates import NETWORK, authority, load, write_node
 
+FEW = "/v1/few"
 A, B = Prefix(16, 1), Prefix(16, 2)
 ENDPOINT = Endpoint(ipaddress.ip_address("198.51.100.1"), 1194, Protocol.UDP, "FR")
 
@@ -38,17 +39,23 @@ class Door:
     session: aiohttp.ClientSession
     port: int
 
-    async def post(self, data: bytes | AsyncIterator[bytes] = b"hello") -> tuple[int, bytes]:
-        url = f"https://127.0.0.1:{self.port}{MESSAGE_PATH}"
+    async def post(
+        self, data: bytes | AsyncIterator[bytes] = b"hello", path: str = MESSAGE_PATH
+    ) -> tuple[int, bytes]:
+        url = f"https://127.0.0.1:{self.port}{path}"
         async with self.session.post(url, data=data, server_hostname=str(NETWORK.address(B))) as response:
             return response.status, await response.read()
 
 
 @contextlib.asynccontextmanager
-async def door(tmp_path: Path, handler: Callable[[bytes], Awaitable[bytes | None]]) -> AsyncIterator[Door]:
+async def door(
+    tmp_path: Path, handler: Callable[[str, bytes], Awaitable[bytes | None]], revoked: Collection[int] = ()
+) -> AsyncIterator[Door]:
     ca = authority()
     mine, peer = load(write_node(tmp_path, ca, B, 2)), load(write_node(tmp_path, ca, A, 1))
-    api = PeerApi(mine.server_context(), handler, lambda: (ENDPOINT,))
+    api = PeerApi(mine.server_context(), lambda: (ENDPOINT,), lambda: frozenset(revoked))
+    api.serve(MESSAGE_PATH, handler)
+    api.serve(FEW, handler, limit=10, at_once=1)
     port = await api.listen("127.0.0.1", 0)
     connector = aiohttp.TCPConnector(ssl=peer.client_context(), limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -56,7 +63,7 @@ async def door(tmp_path: Path, handler: Callable[[bytes], Awaitable[bytes | None
     await api.close()
 
 
-async def echo(data: bytes) -> bytes | None:
+async def echo(_peer: str, data: bytes) -> bytes | None:
     return data or None
 
 
@@ -76,7 +83,7 @@ async def test_where_the_node_can_be_reached(tmp_path: Path) -> None:
 async def test_a_malformed_message_is_400_an_unexpected_error_500_and_both_leave_it_alive(
     tmp_path: Path,
 ) -> None:
-    async def fail(data: bytes) -> bytes | None:
+    async def fail(_peer: str, data: bytes) -> bytes | None:
         if data == b"malformed":
             raise WireError("not a message")
         if data == b"surprise":
@@ -127,7 +134,7 @@ async def test_closing_twice_is_fine(tmp_path: Path) -> None:
 async def test_one_member_cannot_keep_the_others_from_being_served(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def wait(data: bytes) -> bytes | None:
+    async def wait(_peer: str, data: bytes) -> bytes | None:
         if data == b"slow":
             await go.wait()
         return data
@@ -156,3 +163,31 @@ async def test_a_thousand_silent_strangers_do_not_use_up_the_node(tmp_path: Path
             ours = len(os.listdir("/proc/self/fd")) - before - 1000
             assert ours <= MAX_CONNECTIONS + 10
             assert await d.post(b"again") == (200, b"again")
+
+
+async def test_each_path_has_limits_of_its_own(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def wait(peer: str, data: bytes) -> bytes | None:
+        if data == b"slow":
+            await go.wait()
+        return peer.encode()
+
+    async with door(tmp_path, wait) as d:
+        slow = asyncio.create_task(d.post(b"slow", FEW))
+        while (await d.post(b"quick", FEW))[0] != 503:  # noqa: ASYNC110  # it comes before the slow one
+            await asyncio.sleep(0)
+        assert await d.post(b"quick") == (200, A.cn.encode())
+        assert (await d.post(b"more than ten"))[0] == 200
+        go.set()
+        assert (await slow)[0] == 200
+        assert (await d.post(b"more than ten", FEW))[0] == 413
+
+
+async def test_who_is_revoked_on_an_open_connection_gets_no_answer_any_more(tmp_path: Path) -> None:
+    revoked: set[int] = set()
+    async with door(tmp_path, echo, revoked) as d:
+        assert await d.post() == (200, b"hello")
+        revoked.add(1)
+        with pytest.raises(aiohttp.ClientError):
+            await d.post()

@@ -17,11 +17,13 @@ from re6st_core.errors import RegistryError
 from re6st_core.json_wire import encode_json
 from re6st_core.netparams import NetworkParameters, SignedParameters, sign_parameters
 from re6st_core.prefix import Prefix
-from re6st_core.registry_wire import BootstrapPeer, BootstrapResponse
+from re6st_core.registry_wire import WAIT_S, BootstrapPeer, BootstrapResponse
+from re6stnet.adapters.parameters import ParametersKeeper
 from re6stnet.adapters.registrar import LAST_RETRY_S, REFRESH_S, Registrar
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.engine.messages import EndpointsChanged, ParametersChanged, PeerSeen, PeersLearned
 from registry.client import RegistryClient
+from registry.errors import RefusedError
 from tests.helpers.node_certificates import authority
 from tests.helpers.node_fakes import Collected
 from tests.helpers.node_time import in_virtual_time
@@ -39,6 +41,8 @@ class FakeClient:
         self.version = version
         self.observed = observed
         self.failures = failures
+        self.places = False
+        self.waiting = asyncio.Event()
         self.asked: list[float] = []
         self.announced: list[tuple[Endpoint, ...]] = []
 
@@ -46,6 +50,20 @@ class FakeClient:
         self._answer()
         parameters = NetworkParameters(version=self.version)
         return sign_parameters(parameters, CA.key), parameters
+
+    async def parameters_after(self, version: int) -> SignedParameters | None:
+        """There is a place to wait if ``places``; the story changes ``version`` meanwhile."""
+        self._answer()
+        if self.version <= version:
+            if not self.places:
+                raise RefusedError("http://registry.example/ answered 429", 429)
+            self.waiting = asyncio.Event()
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await self.waiting.wait()
+            except TimeoutError:
+                return None
+        return sign_parameters(NetworkParameters(version=self.version), CA.key)
 
     async def bootstrap(self, endpoints: tuple[Endpoint, ...]) -> BootstrapResponse:
         self._answer()
@@ -80,7 +98,8 @@ def registrar(
         return [PUBLIC]
 
     return Registrar(
-        cast(RegistryClient, client), CA.certificate, store, port=1194, announced=announced,
+        cast(RegistryClient, client), ParametersKeeper(CA.certificate, store, told, own_serial=lambda: 1),
+        port=1194, announced=announced,
         country=country, protocols=protocols, own_addresses=own_addresses, rng=random.Random(1), post=told,
     )  # fmt: skip
 
@@ -106,21 +125,6 @@ def test_cached_parameters_serve_while_the_registry_is_away(store: SqliteStore) 
         client = FakeClient(failures=1000)
         assert (await registrar(client, store, Collected()).first_parameters()).version == 7
         assert client.asked == []
-
-    in_virtual_time(story())
-
-
-@pytest.mark.parametrize("bad", ["other CA", "garbage", "cut off"])
-def test_a_cache_that_cannot_be_trusted_is_not_used(
-    store: SqliteStore, bad: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def story() -> None:
-        cache(store, 7, authority() if bad == "other CA" else CA)
-        if bad != "other CA":
-            good = store.value("parameters") or b""
-            store.save_value("parameters", b"\xff{" if bad == "garbage" else good[: len(good) // 2])
-        assert (await registrar(FakeClient(3), store, Collected()).first_parameters()).version == 3
-        assert "cached network parameters are not usable" in caplog.text
 
     in_virtual_time(story())
 
@@ -162,7 +166,7 @@ def test_it_never_goes_back_to_a_lower_version(store: SqliteStore) -> None:
         await one.first_parameters()
         refreshing = asyncio.create_task(one.refresh())
         await asyncio.sleep(10)
-        assert one.parameters == NetworkParameters(version=7)
+        assert one._keeper.parameters == NetworkParameters(version=7)
         assert told.events == []
         client.version = 8
         await asyncio.sleep(1.3 * REFRESH_S)
@@ -182,10 +186,50 @@ def test_a_registry_that_comes_back_is_not_left_alone_for_an_hour(store: SqliteS
         await one.first_parameters()
         refreshing = asyncio.create_task(one.refresh())
         await asyncio.sleep(60)
-        assert one.parameters == NetworkParameters(version=2)
+        assert one._keeper.parameters == NetworkParameters(version=2)
         refreshing.cancel()
-        waits = [later - sooner for sooner, later in itertools.pairwise(client.asked)]
+        waits = [later - sooner for sooner, later in itertools.pairwise(client.asked)][:5]
         assert all(0.75 * 2**n <= wait <= 1.25 * 2**n for n, wait in enumerate(waits))
+
+    in_virtual_time(story())
+
+
+def test_who_has_a_place_at_the_registry_has_newer_parameters_at_once(store: SqliteStore) -> None:
+    async def story() -> None:
+        cache(store, 1)
+        told, client = Collected(), FakeClient(1)
+        client.places = True
+        one = registrar(client, store, told)
+        await one.first_parameters()
+        refreshing = asyncio.create_task(one.refresh())
+        await asyncio.sleep(3.5 * WAIT_S)
+        assert len(client.asked) == 4, "it stays, without haste"
+        client.version = 2
+        client.waiting.set()
+        await asyncio.sleep(0.01)
+        assert told.events == [ParametersChanged(NetworkParameters(version=2))]
+        client.failures = 8
+        client.waiting.set()
+        await asyncio.sleep(1.3 * 200)
+        assert client.failures == 0, "who had a place looks once a minute whether the registry is back"
+        refreshing.cancel()
+
+    in_virtual_time(story())
+
+
+def test_what_the_registry_tells_on_the_relay_is_fetched_once(store: SqliteStore) -> None:
+    async def story() -> None:
+        cache(store, 1)
+        told, client = Collected(), FakeClient(2)
+        one = registrar(client, store, told)
+        await one.first_parameters()
+        for _ in range(3):
+            one.told(2)
+        await asyncio.sleep(1)
+        one.told(2)
+        await asyncio.sleep(1)
+        assert len(client.asked) == 1
+        assert told.events == [ParametersChanged(NetworkParameters(version=2))]
 
     in_virtual_time(story())
 

@@ -256,5 +256,6 @@ async def test_frames_are_json_text(tmp_path: Path) -> None:
     async with served(tmp_path) as registry, registry.node() as node:
         socket = await connect(registry, node)
         await socket.send_str(encode_json(frame(node.prefix)).decode())
-        assert json.loads((await socket.receive()).data) == {"peer": "0/16", "message": "hello", "error": ""}
+        told = {"peer": "0/16", "message": "hello", "error": "", "version": 0}
+        assert json.loads((await socket.receive()).data) == told
         await socket.close()
