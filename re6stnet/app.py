@@ -17,34 +17,27 @@ import signal
 import time
 from asyncio import sslproto
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from ipaddress import IPv6Interface
 from typing import Any
-
-from cryptography import x509
 
 from babel_ctl.config import LAN, BabeldConfig
 from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.address import Endpoint, Protocol
-from re6st_core.errors import CertificateError, ConfigError
+from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
-from re6st_core.spread_wire import MAX_TOLD, PARAMETERS_PATH
 from re6stnet.adapters import openvpn
-from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
-from re6stnet.adapters.parameters import ParametersKeeper
-from re6stnet.adapters.peer_api import MESSAGE_PATH, PEER_PORT, PeerApi
-from re6stnet.adapters.peer_http import PeerHttp
+from re6stnet.adapters.peer_api import PEER_PORT, PeerApi
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
-from re6stnet.adapters.spreading import AT_ONCE, Spreader
+from re6stnet.adapters.spreading import Spreader
 from re6stnet.adapters.status import serve
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import StunReflector
@@ -54,6 +47,7 @@ from re6stnet.adapters.wireguard import WireguardDevices
 from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
+from re6stnet.membership import Membership
 from re6stnet.node import Events, Node
 from re6stnet.report import Reporter
 from re6stnet.settings import Settings
@@ -100,23 +94,16 @@ class Daemon:
         self._store = store
         self._started = time.monotonic()
         self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads retries and choices, no secret
-        self._credentials = Credentials.load(settings.ca, settings.cert, settings.key, now=datetime.now(UTC))
-        self._identity = self._credentials.identity
+        self._events = Events()
+        self._members = Membership(settings, store, self._events.post, mark=MARK, rng=self._rng)
+        self._identity = self._members.identity
         self._address = self._identity.network.address(self._identity.prefix)
         self._files = openvpn.Credentials(settings.ca, settings.cert, settings.key)
-        self._events = Events()
-        self._keeper = ParametersKeeper(
-            self._credentials.ca, store, self._events.post, own_serial=lambda: self._identity.serial
-        )
         self._adopted: tuple[TunnelRecord, ...] = ()
 
     async def work(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
         """Start, then work until ``stop``; what must be undone is on ``stack``."""
-        settings = self._settings
-        client = RegistryClient(
-            settings.registry, self._credentials.ca, settings.cert, settings.key, fwmark=MARK
-        )
-        stack.push_async_callback(client.close)
+        client = self._members.registry_client(stack)
         kernel = await Kernel.open()
         stack.push_async_callback(kernel.close)
         await _check_programs(kernel)
@@ -124,10 +111,10 @@ class Daemon:
         stack.callback(registrar.close)
         if not await _until(stop, registrar.first_parameters()):
             return
-        assert self._keeper.parameters is not None
+        assert self._members.keeper.parameters is not None
         await self._set_kernel(stack, kernel)
         node, routing, babeld, spreader = await self._start(
-            stack, client, kernel, registrar, self._keeper.parameters
+            stack, client, kernel, registrar, self._members.keeper.parameters
         )
         await _until(
             stop,
@@ -143,11 +130,6 @@ class Daemon:
         ip = endpoint.ip
         return ip not in self._identity.network.cidr and not (ip.is_loopback or ip.is_reserved)
 
-    def _not_revoked(self, certificate: x509.Certificate) -> None:
-        """Raises CertificateError for the certificate of a peer that must not be accepted."""
-        if certificate.serial_number in self._keeper.revoked:
-            raise CertificateError(f"certificate {certificate.serial_number:x} is revoked")
-
     @property
     def _protocols(self) -> tuple[Protocol, ...]:
         """What to announce: TCP always, for messages; who sees no UDP endpoint of ours offers OpenVPN."""
@@ -156,7 +138,7 @@ class Daemon:
     def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
         return Registrar(
             client,
-            self._keeper,
+            self._members.keeper,
             port=self._settings.port,
             announced=self._settings.ip,
             country=self._settings.country,
@@ -203,17 +185,14 @@ class Daemon:
             usable=self._usable,
         )
         relay = Relay(client.relay, self._rng)
-        http = PeerHttp(
-            self._identity.network, self._credentials.client_context(self._not_revoked), mark=MARK
-        )
-        await http.start()
-        stack.push_async_callback(http.close)
+        http = await self._members.start_http(stack)
         messenger = PeerMessenger(
-            self._credentials,
+            self._members.credentials,
             relay,
             http,
             is_routed=engine.routes.is_reachable,
-            revoked=lambda: self._keeper.revoked,
+            revoked=lambda: self._members.keeper.revoked,
+            now=self._members.clock.now,
             post=self._events.post,
         )
         stack.callback(messenger.close)
@@ -221,21 +200,8 @@ class Daemon:
             registrar.told(frame.version) if frame.version else messenger.relayed(frame)
         )
         stack.push_async_callback(relay.close)
-        spreader = Spreader(
-            self._identity.prefix,
-            self._keeper,
-            http,
-            neighbours=lambda: {tunnel.peer for tunnel in engine.tunnels.active()},
-            rng=self._rng,
-        )
-        api = PeerApi(
-            self._credentials.server_context(self._not_revoked),
-            lambda: registrar.endpoints,
-            lambda: self._keeper.revoked,
-        )
-        api.serve(MESSAGE_PATH, messenger.handle)
-        api.serve(PARAMETERS_PATH, spreader.serve, limit=MAX_TOLD, at_once=AT_ONCE)
-        stack.push_async_callback(api.close)
+        spreader = self._members.spreader(lambda: {tunnel.peer for tunnel in engine.tunnels.active()})
+        api = self._members.api(stack, lambda: registrar.endpoints, messenger.handle, spreader)
         routing = BabelRouting(self._identity.network, self._events.post)
         babeld = BabeldSupervisor(self._babeld_config(parameters))
         one_port = OnePort(self._settings.port, MARK)
@@ -270,7 +236,7 @@ class Daemon:
         stack.push_async_callback(babeld.stop)
         await babeld.start()
         await server.join(babeld, lambda: tunnels.interface)
-        self._keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
+        self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)
         node = Node(
@@ -286,7 +252,7 @@ class Daemon:
         reporter = Reporter(
             node=node,
             settings=self._settings,
-            identity=self._identity,
+            members=self._members,
             registrar=registrar,
             routing=routing,
             tunnels=tunnels,

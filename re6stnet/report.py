@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from babel_ctl.supervisor import BabeldSupervisor
-from re6st_core.identity import Identity
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
@@ -15,6 +14,7 @@ from re6stnet.adapters.routing import BabelRouting
 from re6stnet.adapters.status import DaemonStatus, IdentityStatus, RouteStatus, Status, TunnelStatus
 from re6stnet.adapters.tunnels import TunnelManager
 from re6stnet.engine.tunnel import Tunnel
+from re6stnet.membership import Membership
 from re6stnet.node import Node
 from re6stnet.settings import Settings
 
@@ -27,7 +27,7 @@ class Reporter:
 
     node: Node
     settings: Settings
-    identity: Identity
+    members: Membership
     registrar: Registrar
     routing: BabelRouting
     tunnels: TunnelManager
@@ -38,7 +38,8 @@ class Reporter:
 
     def status(self) -> Status:
         """The state of this moment."""
-        network, prefix = self.identity.network, self.identity.prefix
+        identity = self.members.identity
+        network, prefix = identity.network, identity.prefix
         parameters = self.node.engine.parameters
         return Status(
             identity=IdentityStatus(
@@ -46,8 +47,9 @@ class Reporter:
                 address=str(network.address(prefix)),
                 subnet=str(network.subnet(prefix)),
                 network=str(network),
-                expires=self.identity.not_after.isoformat(),
+                expires=identity.not_after.isoformat(),
             ),
+            membership=self.members.status(),
             daemon=DaemonStatus(
                 pid=os.getpid(),
                 uptime_s=round(time.monotonic() - self.started, 1),
@@ -98,7 +100,7 @@ class Reporter:
         ]
 
     def _subnet(self, prefix: Prefix) -> str:
-        return str(self.identity.network.subnet(prefix))
+        return str(self.members.identity.network.subnet(prefix))
 
 
 def _rss() -> int:

@@ -5,8 +5,9 @@ RefusedError (with the HTTP status) or, for a certificate that must not be trust
 """
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -81,17 +82,22 @@ class RegistryClient:
         key_path: Path | None = None,
         *,
         fwmark: int | None = None,
-        check_time: bool = True,
+        now: Callable[[], datetime | None] | None = None,
+        on_date: Callable[[datetime], None] = lambda _date: None,
     ) -> None:
         """``url``: ``http://host[:port]/``, from which that of HTTPS follows.
 
-        ``fwmark``: mark of our packets (``SO_MARK``).  ``check_time``: False for a node without trusted time.
-        Raises ConfigError, CertificateError.
+        ``fwmark``: mark of our packets (``SO_MARK``).  ``now``: tells the time for the test of the registry's
+        certificate, or None if that is not known; without it the host's clock is believed.  ``on_date`` is
+        told the date of each answer.  Raises ConfigError, CertificateError.
         """
         self._base = https_url(url)
         self._ca = ca
-        self._tls = _tls_context(ca, cert_path, key_path, check_time=check_time)
+        self._paths = (cert_path, key_path)
+        self._tls = _tls_context(ca, now)
         self._fwmark = fwmark
+        self._on_date = on_date
+        self.load_certificate()
         self._relay: RelayConnector | None = None
 
     async def __aenter__(self) -> Self:
@@ -107,6 +113,17 @@ class RegistryClient:
         if self._relay is not None:
             await self._relay.close()
             self._relay = None
+
+    def load_certificate(self) -> None:
+        """Show what our files have now, from the next connection on.  Raises CertificateError."""
+        cert_path, key_path = self._paths
+        if cert_path is None:
+            return
+        try:
+            self._tls.load_cert_chain(cert_path, key_path)
+        except OSError as exc:  # SSLError too
+            reason = exc.strerror or exc
+            raise CertificateError(f"certificate {cert_path} with key {key_path}: {reason}") from exc
 
     async def enrol(self, request: EnrolRequest) -> x509.Certificate:
         """Join.  Asking again with the same key and token gives the same certificate."""
@@ -136,9 +153,7 @@ class RegistryClient:
         """
         url = f"{self._base}{PARAMETERS_AFTER}{version}"
         within_s = WAIT_S + TIMEOUT_S
-        answer = await exchange(
-            "GET", url, tls=self._tls, fwmark=self._fwmark, limit=MAX_JSON, within_s=within_s
-        )
+        answer = await self._exchange("GET", url, limit=MAX_JSON, within_s=within_s)
         if answer.status == NO_CONTENT:
             return None
         try:
@@ -167,12 +182,22 @@ class RegistryClient:
     ) -> T:
         url = self._base + path
         data = None if message is None else encode_json(message)
-        answer = await exchange(method, url, data, tls=self._tls, fwmark=self._fwmark, limit=limit)
+        answer = await self._exchange(method, url, data, limit=limit)
         body = _granted(url, answer)
         try:
             return decode_json_untrusted(kind, body)
         except WireError as exc:
             raise RegistryError(f"{url} answered garbage: {exc}") from exc
+
+    async def _exchange(
+        self, method: str, url: str, data: bytes | None = None, *, limit: int, within_s: float = TIMEOUT_S
+    ) -> Answer:
+        answer = await exchange(
+            method, url, data, tls=self._tls, fwmark=self._fwmark, limit=limit, within_s=within_s
+        )
+        if answer.date is not None:
+            self._on_date(answer.date)
+        return answer
 
     def _certificate(self, path: str, response: CertificateResponse) -> x509.Certificate:
         try:
@@ -186,36 +211,42 @@ class RegistryClient:
         return certificate
 
 
-class _RegistryTls(ssl.SSLObject):
-    """TLS whose other end must be the registry: a node, too, has a certificate of this CA for an address."""
+def _tls_context(ca: x509.Certificate, now: Callable[[], datetime | None] | None) -> ssl.SSLContext:
+    class RegistryTls(ssl.SSLObject):
+        """The other end must be the registry: a node, too, has a certificate of this CA for an address."""
 
-    def do_handshake(self) -> None:
-        super().do_handshake()
-        der = self.getpeercert(binary_form=True)
-        assert der is not None  # CERT_REQUIRED
-        try:
-            prefix = prefix_of_certificate(load_certificate_untrusted(der))
-        except CertificateError:
-            return
-        raise ssl.SSLCertVerificationError(f"it shows the certificate of node {prefix}, not the registry's")
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            der = self.getpeercert(binary_form=True)
+            assert der is not None  # CERT_REQUIRED
+            _check_registry(der, now() if now else None)
 
-
-def _tls_context(
-    ca: x509.Certificate, cert_path: Path | None, key_path: Path | None, *, check_time: bool
-) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks CA and name
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.sslobject_class = _RegistryTls
-    context.load_verify_locations(cadata=ca.public_bytes(Encoding.PEM).decode())
-    if not check_time:
+    context.sslobject_class = RegistryTls
+    if now is not None:
         context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
-    if cert_path is not None:
-        try:
-            context.load_cert_chain(cert_path, key_path)
-        except OSError as exc:  # SSLError too
-            reason = exc.strerror or exc
-            raise CertificateError(f"certificate {cert_path} with key {key_path}: {reason}") from exc
+    context.load_verify_locations(cadata=ca.public_bytes(Encoding.PEM).decode())
     return context
+
+
+def _check_registry(der: bytes, now: datetime | None) -> None:
+    """Raises SSLCertVerificationError for a node's certificate, and for one that is not in date."""
+    try:
+        certificate = load_certificate_untrusted(der)
+    except CertificateError as exc:
+        raise ssl.SSLCertVerificationError(str(exc)) from exc
+    try:
+        prefix = prefix_of_certificate(certificate)
+    except CertificateError:
+        pass
+    else:
+        raise ssl.SSLCertVerificationError(f"it shows the certificate of node {prefix}, not the registry's")
+    if now is not None and not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ssl.SSLCertVerificationError(
+            f"its certificate is valid from {certificate.not_valid_before_utc} "
+            f"to {certificate.not_valid_after_utc}, now it is {now}"
+        )
 
 
 def _granted(url: str, answer: Answer) -> bytes:

@@ -15,12 +15,14 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from re6st_core.errors import RegistryError, WireError
+from re6st_core.http_date import decode_http_date_untrusted
 from registry.errors import UnreachableError
 
 TIMEOUT_S = 20.0
@@ -38,6 +40,17 @@ class Answer:
 
     status: int
     body: bytes
+    date: datetime | None = None
+    """When it was sent, by the server's clock; None: not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What matters of an answer's head."""
+
+    status: int
+    length: int | None
+    date: datetime | None
 
 
 async def exchange(
@@ -66,13 +79,14 @@ async def exchange(
                 await asyncio.sleep(0)
 
 
-def decode_head_untrusted(head: bytes) -> tuple[int, int | None]:
-    """Status, and length of the body if it is told, of an answer's head.  Raises WireError."""
+def decode_head_untrusted(head: bytes) -> Head:
+    """Status of an answer, and length of its body and date if they are told.  Raises WireError."""
     first, *fields = head.split(b"\r\n")
     status = _STATUS.match(first)
     if status is None:
         raise WireError(f"it begins with {first[:60]!r}")
     lengths = set()
+    date: datetime | None = None
     for field in fields:
         name, colon, value = field.partition(b":")
         if field and not colon:
@@ -81,9 +95,12 @@ def decode_head_untrusted(head: bytes) -> tuple[int, int | None]:
             raise WireError("its body is in chunks, which HTTP/1.0 does not have")
         if name.strip().lower() == b"content-length":
             lengths.add(value.strip())
+        if name.strip().lower() == b"date":
+            with suppress(WireError):
+                date = decode_http_date_untrusted(value.strip().decode("ascii", "replace"))
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
         raise WireError("it does not say clearly how long it is")
-    return int(status[1]), int(lengths.pop()) if lengths else None
+    return Head(int(status[1]), int(lengths.pop()) if lengths else None, date)
 
 
 def _question(method: str, url: str, body: bytes | None) -> bytes:
@@ -95,15 +112,15 @@ def _question(method: str, url: str, body: bytes | None) -> bytes:
 
 
 async def _answer(reader: asyncio.StreamReader, url: str, limit: int) -> Answer:
-    status, length = decode_head_untrusted((await reader.readuntil(b"\r\n\r\n"))[:-4])
-    if length is not None and length <= limit:
-        return Answer(status, await reader.readexactly(length))
+    head = decode_head_untrusted((await reader.readuntil(b"\r\n\r\n"))[:-4])
+    if head.length is not None and head.length <= limit:
+        return Answer(head.status, await reader.readexactly(head.length), head.date)
     body = b""
     while len(body) <= limit and (chunk := await reader.read(limit + 1 - len(body))):
         body += chunk
     if len(body) > limit:
         raise RegistryError(f"{url} answered more than {limit} bytes")
-    return Answer(status, body)
+    return Answer(head.status, body, head.date)
 
 
 # --- connections ----------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ T = TypeVar("T")
 
 NETWORK = str(OVERLAY)
 _READY_PATH = "/cas/crt/ca.crt.pem"
-_CRL_PATH = "/cas/crl"
 _READY_WITHIN_S = 20.0
 _READY_EVERY_S = 0.05
 _STOP_WITHIN_S = 20.0
@@ -173,11 +172,6 @@ class Mesh:
     async def revoke(self, node: str) -> None:
         """Revoke the certificate of a node."""
         await self._registry_command("node", "revoke", self.cns[node])
-
-    async def published_revocations(self) -> int:
-        """How many certificates the revocation list names that the registry serves."""
-        pem = await http_get(self.machine(self._registry), str(self._hosts[0]), _CRL_PATH)
-        return len(x509.load_pem_x509_crl(pem)) if pem else 0
 
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""

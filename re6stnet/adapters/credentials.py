@@ -1,9 +1,7 @@
-"""The node's own certificate and key, and the TLS settings made from them."""
+"""The node's own certificate and key, and the TLS settings made from them, which follow a renewal."""
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +10,67 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity, load_certificate_untrusted, verify_node_certificate
+from registry.client import NO_CHECK_TIME
 
 Check = Callable[[x509.Certificate], None]
 
 
-@dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are, proven: the key belongs to the certificate, the certificate to the network's CA."""
+    """Who we are, proven: the key belongs to the certificate, the certificate to the network's CA.
 
-    ca: x509.Certificate
-    ca_path: Path
-    identity: Identity
-    key: Any  # cryptography's private key types have no common useful base
-    cert_path: Path
-    key_path: Path
+    Whether the certificate has ended is not looked at: the clock may be wrong, and the registry renews also
+    one that has.
+    """
+
+    def __init__(self, ca_path: Path, cert_path: Path, key_path: Path) -> None:
+        """Read and check the three files.  Raises CertificateError naming the file and what to do."""
+        self.ca_path, self.cert_path, self.key_path = ca_path, cert_path, key_path
+        self.ca = _certificate(ca_path)
+        self.identity, self.key = self._read()
+        self._contexts: list[ssl.SSLContext] = []
 
     def __repr__(self) -> str:
         return f"Credentials({self.identity.prefix})"
 
-    @classmethod
-    def load(cls, ca_path: Path, cert_path: Path, key_path: Path, *, now: datetime) -> "Credentials":
-        """Read and check the three files.  Raises CertificateError naming the file and what to do."""
-        ca = _certificate(ca_path)
-        certificate = _certificate(cert_path)
+    def _read(self) -> tuple[Identity, Any]:  # Any: cryptography's private keys have no useful common type
+        certificate = _certificate(self.cert_path)
         try:
-            key = load_pem_private_key(key_path.read_bytes(), password=None)
+            key = load_pem_private_key(self.key_path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as exc:
-            raise CertificateError(f"{key_path}: not a readable private key") from exc
+            raise CertificateError(f"{self.key_path}: not a readable private key") from exc
         if key.public_key() != certificate.public_key():
             raise CertificateError(
-                f"{cert_path} was not made for the key {key_path}: put the right key back, or remove the "
-                "certificate and run re6st-conf with a new token"
+                f"{self.cert_path} was not made for the key {self.key_path}: put the right key back, or "
+                "remove the certificate and run re6st-conf with a new token"
             )
         try:
-            identity = verify_node_certificate(certificate, ca, now=now)
+            return verify_node_certificate(certificate, self.ca, now=None), key
         except CertificateError as exc:
-            raise CertificateError(f"{cert_path}: {exc}: run re6st-conf again") from exc
-        return cls(ca, ca_path, identity, key, cert_path, key_path)
+            raise CertificateError(f"{self.cert_path}: {exc}: run re6st-conf again") from exc
+
+    def reload(self) -> bool:
+        """Take up a certificate that has replaced ours; whether there is one.
+
+        New connections and signatures use it.  Raises CertificateError, and nothing changes, for one that is
+        not ours.
+        """
+        identity, key = self._read()
+        if identity.certificate == self.identity.certificate:
+            return False
+        if (identity.network, identity.prefix) != (self.identity.network, self.identity.prefix):
+            raise CertificateError(
+                f"{self.cert_path} is of {identity.prefix} now, not {self.identity.prefix}: restart the node"
+            )
+        for context in self._contexts:
+            context.load_cert_chain(self.cert_path, self.key_path)
+        self.identity, self.key = identity, key
+        return True
 
     def client_context(self, check: Check = lambda _certificate: None) -> ssl.SSLContext:
         """TLS 1.3 towards a node: its certificate must carry the overlay address we ask for.
 
-        ``check`` sees the certificate of each peer, in both directions, and raises CertificateError.
+        ``check`` sees the certificate of each peer, in both directions, and raises CertificateError; dates
+        are left to it.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._configure(context, check)
@@ -68,9 +85,11 @@ class Credentials:
 
     def _configure(self, context: ssl.SSLContext, check: Check) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         context.sslobject_class = _checked_by(check)
         context.load_verify_locations(cadata=self.ca.public_bytes(Encoding.PEM).decode())
         context.load_cert_chain(self.cert_path, self.key_path)
+        self._contexts.append(context)
 
 
 def _checked_by(check: Check) -> type[ssl.SSLObject]:

@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import PeerError, RegistryError, WireError
@@ -47,7 +47,7 @@ MAX_WAITING = 64
 
 
 class PeerMessenger:
-    """``is_routed``: whether Babel has a route to a node."""
+    """``is_routed``: whether Babel has a route to a node; ``now``: the time that the mesh goes by."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class PeerMessenger:
         *,
         is_routed: Callable[[Prefix], bool],
         revoked: Callable[[], frozenset[int]],
+        now: Callable[[], datetime],
         post: Post,
     ) -> None:
         self._credentials = credentials
@@ -64,6 +65,7 @@ class PeerMessenger:
         self._http = http
         self._is_routed = is_routed
         self._revoked = revoked
+        self._now = now
         self._post = post
         self._replies: dict[str, asyncio.Future[bytes]] = {}
         self._by_relay: deque[tuple[float, Message, tuple[Endpoint, ...]]] = deque(maxlen=MAX_WAITING)
@@ -105,7 +107,7 @@ class PeerMessenger:
         return await self._relay.wait_connected(CONNECT_S)
 
     def _sign(self, message: Message) -> bytes:
-        expires = int((datetime.now(UTC) + LIFETIME).timestamp())
+        expires = int((self._now() + LIFETIME).timestamp())
         message = dataclasses.replace(message, expires=expires)
         return encode_signed(message, self._credentials.key, self._credentials.identity.certificate)
 
@@ -194,7 +196,7 @@ class PeerMessenger:
             ca=self._credentials.ca,
             recipient=self._credentials.identity.prefix,
             revoked=self._revoked(),
-            now=datetime.now(UTC),
+            now=self._now(),
         )
         return Received(message, identity.serial)
 

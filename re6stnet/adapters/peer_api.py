@@ -13,12 +13,14 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from aiohttp import web
 
 from re6st_core.address import Endpoint
 from re6st_core.errors import WireError
+from re6st_core.http_date import http_date
 from re6st_core.json_wire import encode_json
 from re6st_core.peer_wire import MAX_MESSAGE
 from re6stnet.adapters.tls_listener import TlsListener, peer_cn, peer_serial
@@ -48,17 +50,23 @@ class EndpointsBody:
 
 
 class PeerApi:
-    """The HTTPS server of a node; ``revoked`` tells the serial numbers that get no answer."""
+    """The HTTPS server of a node.
+
+    ``revoked`` tells the serial numbers that get no answer; ``now`` the time that the mesh goes by, of which
+    answers tell those whose clock is wrong.
+    """
 
     def __init__(
         self,
         tls: ssl.SSLContext,
         endpoints: Callable[[], tuple[Endpoint, ...]],
         revoked: Callable[[], frozenset[int]] = frozenset,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tls = tls
         self._endpoints = endpoints
         self._revoked = revoked
+        self._now = now
         self._pending: Counter[str] = Counter()
         self._listener: TlsListener | None = None
         self._app = app = web.Application(client_max_size=0, middlewares=[self._only_members])
@@ -101,7 +109,9 @@ class PeerApi:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=403)  # which nobody sees
-        return await handler(request)
+        response = await handler(request)
+        response.headers["Date"] = http_date(self._now())
+        return response
 
     async def _post(
         self, handler: Handler, limit: int, at_once: int, served: Counter[str], request: web.Request

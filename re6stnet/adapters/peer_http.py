@@ -6,11 +6,14 @@ TLS checks that the certificate carries the peer's overlay address, so nothing i
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
+from datetime import datetime
 
 import aiohttp
 
 from re6st_core.address import Endpoint
-from re6st_core.errors import PeerError
+from re6st_core.errors import PeerError, WireError
+from re6st_core.http_date import decode_http_date_untrusted
 from re6st_core.peer_wire import MAX_MESSAGE
 from re6st_core.prefix import Network, Prefix
 from re6stnet.adapters.peer_api import PEER_PORT
@@ -19,12 +22,20 @@ CONNECT_S, TOTAL_S = 3.0, 10.0
 
 
 class PeerHttp:
-    """``mark``: fwmark of underlay packets."""
+    """``mark``: fwmark of underlay packets; ``on_date`` is told the date of each peer's answers."""
 
-    def __init__(self, network: Network, tls: ssl.SSLContext, *, mark: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tls: ssl.SSLContext,
+        *,
+        mark: int,
+        on_date: Callable[[Prefix, datetime], None] = lambda _peer, _date: None,
+    ) -> None:
         self._network = network
         self._tls = tls
         self._mark = mark
+        self._on_date = on_date
         self._underlay: aiohttp.ClientSession | None = None
         self._overlay: aiohttp.ClientSession | None = None
 
@@ -84,12 +95,20 @@ class PeerHttp:
                     allow_redirects=False,
                 ) as response,
             ):
+                self._note_date(peer, response.headers.get("Date", ""))
                 body = await _read(response, limit)
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             raise PeerError(f"{base}: {exc or 'no answer'}") from exc
         if response.status not in (200, 204):
             raise PeerError(f"{base} answers {response.status}: {body[:200].decode(errors='replace')}")
         return body
+
+    def _note_date(self, peer: Prefix, text: str) -> None:
+        try:
+            date = decode_http_date_untrusted(text)
+        except WireError:
+            return  # it does not tell
+        self._on_date(peer, date)
 
 
 def _url(endpoint: Endpoint) -> str:

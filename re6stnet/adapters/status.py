@@ -51,6 +51,20 @@ class DaemonStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipStatus:
+    """How the node stands with its network."""
+
+    revoked: bool
+    """Our certificate is: the others have cut us off."""
+    clock_wrong_by_s: float
+    """How far the host's clock is ahead (negative: behind); 0: right, or not known."""
+    clock_source: str
+    """Who has told the time: registry, peers, or nobody (empty)."""
+    warnings: tuple[str, ...]
+    """What the operator must see to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelStatus:
     """One tunnel."""
 
@@ -88,6 +102,7 @@ class Status:
     """Everything ``re6st status`` shows."""
 
     identity: IdentityStatus
+    membership: MembershipStatus
     daemon: DaemonStatus
     tunnels: tuple[TunnelStatus, ...]
     routes: tuple[RouteStatus, ...]

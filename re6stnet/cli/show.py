@@ -69,6 +69,8 @@ def _show(status: Status) -> None:
         who, daemon = status.identity, status.daemon
         until = who.expires[:10]
         say(f"node {who.cn}   address {who.address}   subnet {who.subnet}   certificate until {until}")
+        for warning in status.membership.warnings:
+            say(f"WARNING: {warning}")
         state = "down" if not daemon.babeld else "up"
         registry = f"not answering ({daemon.registry_error})" if daemon.registry_error else "answers"
         say(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from re6st_core import peer_wire, registry_wire
 from re6st_core.address import Endpoint, decode_endpoint_untrusted, decode_endpoints_untrusted
 from re6st_core.errors import CertificateError, WireError
+from re6st_core.http_date import decode_http_date_untrusted, http_date
 from re6st_core.identity import check_fingerprint, load_certificate_untrusted, verify_node_certificate
-from re6st_core.json_wire import decode_json_untrusted
+from re6st_core.json_wire import decode_json_untrusted, encode_json
 from re6st_core.netparams import (
     NetworkParameters,
     SignedParameters,
@@ -24,6 +25,7 @@ from re6st_core.netparams import (
 from re6st_core.peer_wire import decode_signed_untrusted, encode_signed
 from re6st_core.prefix import Network, Prefix
 from re6st_core.signature import sign
+from re6st_core.spread_wire import decode_told_untrusted
 from tests.helpers.core_certificates import CA, CA_KEY, NODE, NODE_KEY, NODE_PREFIX, NOW, OTHER_PREFIX
 
 # cryptography warns of what it will refuse later; only errors count here.
@@ -113,6 +115,18 @@ def test_certificates(data: bytes) -> None:
         with contextlib.suppress(CertificateError):
             check_fingerprint(certificate, "sha256:00")
         verify_node_certificate(certificate, CA, now=NOW)
+
+
+@given(st.text() | damaged(b"Sun, 06 Nov 1994 08:49:37 GMT").map(lambda data: data.decode("latin-1")))
+def test_dates_of_http(text: str) -> None:
+    with contextlib.suppress(WireError):
+        assert http_date(decode_http_date_untrusted(text))[5:] == text[5:]
+
+
+@given(st.binary() | altered({"version": 3, "signed": {"body": "", "signature": ""}}).map(encode_json))
+def test_what_neighbours_tell_of_parameters(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        assert decode_told_untrusted(data).version > 0
 
 
 @given(st.text())

@@ -34,11 +34,12 @@ from re6stnet.engine.messages import (
     Started,
     TunnelRecord,
 )
+from re6stnet.membership import Membership
 from re6stnet.node import Events, Node
 from re6stnet.ports import SavedTunnel
 from re6stnet.report import Reporter
 from re6stnet.settings import Settings
-from tests.helpers.node_certificates import NETWORK, authority, load, write_node
+from tests.helpers.node_certificates import NETWORK, authority, write_node
 from tests.helpers.node_fakes import FakeMessenger, FakeRelayServer
 from tests.helpers.node_tunnels import Daemon, Machine
 
@@ -79,6 +80,10 @@ class FakeRegistrar:
 def reporter(tmp_path: Path) -> Iterator[Reporter]:
     here = write_node(tmp_path, authority(), OWN)
     nothing: Any = None
+    settings = Settings(
+        registry="http://registry.example/", ca=here / "ca.crt", cert=here / "cert.crt",
+        key=here / "cert.key", log=tmp_path, run=tmp_path, state=tmp_path,
+    )  # fmt: skip
     engine = Engine(OWN, NetworkParameters(version=5), rng=random.Random(1), new_nonce=lambda: "0" * 32)
     with closing(SqliteStore(tmp_path / "state")) as store:
         daemon = Daemon(Machine(store))
@@ -87,11 +92,8 @@ def reporter(tmp_path: Path) -> Iterator[Reporter]:
                 engine, Events(), tunnels=daemon.tunnels, messenger=FakeMessenger(),
                 keep_relay=nothing, bootstrap=nothing,
             ),
-            settings=Settings(
-                registry="http://registry.example/", ca=here, cert=here, key=here, log=tmp_path,
-                run=tmp_path, state=tmp_path,
-            ),
-            identity=load(here).identity,
+            settings=settings,
+            members=Membership(settings, store, lambda _event: None, mark=1, rng=random.Random(1)),
             registrar=cast(Registrar, FakeRegistrar()),
             routing=BabelRouting(NETWORK, lambda _event: None),
             tunnels=daemon.tunnels,

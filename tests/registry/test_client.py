@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 
@@ -201,15 +201,31 @@ async def test_who_is_not_the_registry_gets_no_request(tmp_path: Path, fault: st
                 await call
 
 
-async def test_without_trusted_time_dates_are_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [None, now() - timedelta(days=300), now()])
+async def test_the_date_of_its_certificate_is_tested_if_the_time_is_known(
+    tmp_path: Path, told: datetime | None
+) -> None:
     address, authority, key = own_address(), Authority.create(NETWORK, now=now()), generate_key()
     long_ago = now() - timedelta(days=400)
     tls = shows(tmp_path, authority.issue_server(key.public_key(), [address], serial=5, now=long_ago), key)
     async with pretender(address, says(b"{}"), tls):
         url = f"http://{address}:{PORT}/"
-        async with RegistryClient(url, authority.certificate, check_time=False) as client:
-            with pytest.raises(RegistryError, match="garbage"):
+        async with RegistryClient(url, authority.certificate, now=lambda: told) as client:
+            with pytest.raises(
+                RegistryError, match="now it is" if told and told.year == now().year else "garbage"
+            ):
                 await client.bootstrap()
+
+
+async def test_the_date_of_each_answer_is_told(tmp_path: Path) -> None:
+    dates: list[datetime] = []
+    async with (
+        served(tmp_path) as registry,
+        RegistryClient(registry.url, registry.ca, on_date=dates.append) as client,
+    ):
+        with pytest.raises(RefusedError, match="401"):
+            await client.parameters()
+    assert abs(dates[0] - now()) < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"certificate": 7}', b"\xff\xfe", b"[" * 5000])

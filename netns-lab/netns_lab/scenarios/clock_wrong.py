@@ -8,7 +8,7 @@ is reached; the tunnels hold while the clocks go on being wrong; the nodes' logs
 
 import asyncio
 
-from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.scenarios.scenario import Scenario
 from netns_lab.stage.conditions import all_reach, tunnels_of
 from netns_lab.stage.stage import Stage
 from re6st_core.errors import RouterError
@@ -66,23 +66,8 @@ async def active(stage: Stage, node: str, enrolled: list[str]) -> int:
     return sum(tunnel.active for tunnel in tunnels)
 
 
-_NONE = "0: every offer and answer is taken for an old or a future one"
-_NEVER = "not within 30 s"
-
 SCENARIO = Scenario(
     "two nodes whose clocks are a day ahead and a day behind",
     "clock_wrong.toml",
     play,
-    not_yet=NotYet(
-        {
-            "tunnels_of_ahead": _NONE,
-            "tunnels_of_behind": _NONE,
-            "reached_ahead": _NEVER,
-            "reached_behind": _NEVER,
-            "tunnels_of_ahead_later": _NONE,
-            "tunnels_of_behind_later": _NONE,
-        },
-        "messages between nodes expire after 60 s by the receiver's clock; it says so, and no more",
-        4,
-    ),
 )

@@ -266,18 +266,6 @@ def announces(node: str, address: IPv4Address | IPv6Address) -> Condition:
     return _Announces(node, address)
 
 
-class _RevocationPublished(Condition):
-    def __str__(self) -> str:
-        return "a revocation is published"
-
-    async def missing(self, scene: Scene) -> list[str]:
-        return [] if await scene.mesh.published_revocations() else ["the registry's list is empty"]
-
-
-revocation_published: Condition = _RevocationPublished()
-"""The registry serves a revocation list that names somebody."""
-
-
 def in_few_words(missing: list[str]) -> str:
     """What is missing, for a message: not hundreds of pairs."""
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from caucase_ca.authority import Authority
 from re6st_core.errors import CertificateError
 from re6st_core.prefix import Prefix
-from re6stnet.adapters.credentials import Credentials
-from tests.helpers.node_certificates import authority, load, write_node
+from tests.helpers.node_certificates import authority, issue, load, write_node
 
 NODE = Prefix(16, 7)
 
@@ -34,11 +36,9 @@ def test_a_certificate_of_another_network_is_refused(tmp_path: Path) -> None:
         load(here)
 
 
-def test_an_expired_certificate_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    here = write_node(tmp_path, authority(), NODE)
-    late = datetime.now(UTC) + timedelta(days=10000)
-    with pytest.raises(CertificateError, match=r"expired on .* run re6st-conf again"):
-        Credentials.load(here / "ca.crt", here / "cert.crt", here / "cert.key", now=late)
+def test_one_that_has_ended_is_read_as_the_registry_will_renew_it(tmp_path: Path) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=1000)
+    assert load(write_node(tmp_path, authority(), NODE, now=long_ago)).identity.prefix == NODE
 
 
 @pytest.mark.parametrize("name", ["ca.crt", "cert.crt", "cert.key"])
@@ -50,3 +50,33 @@ def test_an_unreadable_file_is_named(tmp_path: Path, name: str, content: bytes |
         (here / name).write_bytes(content)
     with pytest.raises(CertificateError, match=name):
         load(here)
+
+
+def test_a_renewed_certificate_is_taken_up_once(tmp_path: Path) -> None:
+    ca = authority()
+    here = write_node(tmp_path, ca, NODE, 1)
+    credentials = load(here)
+    context = credentials.server_context()
+    assert not credentials.reload()
+    renew(here, ca, NODE, 2)
+    assert credentials.reload()
+    assert credentials.identity.serial == 2
+    assert not credentials.reload()
+    assert context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_a_certificate_of_another_node_is_not_taken_up(tmp_path: Path) -> None:
+    ca = authority()
+    here = write_node(tmp_path, ca, NODE, 1)
+    credentials = load(here)
+    renew(here, ca, Prefix(16, 8), 2)
+    with pytest.raises(CertificateError, match="restart"):
+        credentials.reload()
+    assert credentials.identity.serial == 1
+
+
+def renew(here: Path, ca: Authority, prefix: Prefix, serial: int) -> None:
+    """Another certificate for the same key."""
+    key = load_pem_private_key((here / "cert.key").read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    (here / "cert.crt").write_bytes(issue(ca, key, prefix, serial).public_bytes(Encoding.PEM))

@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -73,7 +74,13 @@ async def node(directory: Path) -> AsyncIterator[End]:
     http = PeerHttp(NETWORK, credentials.client_context(), mark=1)
     await http.start()
     messenger = PeerMessenger(
-        credentials, relay, http, is_routed=lambda _p: False, revoked=frozenset, post=events.put_nowait
+        credentials,
+        relay,
+        http,
+        is_routed=lambda _p: False,
+        revoked=frozenset,
+        now=lambda: datetime.now(UTC),
+        post=events.put_nowait,
     )
     relay.on_frame = messenger.relayed
     api = PeerApi(credentials.server_context(), lambda: ())

@@ -45,12 +45,12 @@ async def test_newer_ones_are_followed_and_there_after_a_restart(store: SqliteSt
     assert (one.version, one.load()) == (0, None)
     third = signed(3, 5)
     assert await one.take(third, "somebody")
-    assert (one.version, one.revoked, one.signed) == (3, {5}, third)
+    assert (one.version, one.revoked, one.signed) == (3, frozenset({5}), third)
     assert followed == [3]
     assert told.events == [ParametersChanged(NetworkParameters(version=3, revoked=(5,)))]
     again = keeper(store)
     assert again.load() == NetworkParameters(version=3, revoked=(5,))
-    assert (again.version, again.revoked) == (3, {5})
+    assert (again.version, again.revoked) == (3, frozenset({5}))
 
 
 async def test_it_never_goes_back(store: SqliteStore) -> None:

@@ -18,6 +18,7 @@ import pytest
 from re6stnet.adapters.status import (
     DaemonStatus,
     IdentityStatus,
+    MembershipStatus,
     RouteStatus,
     Status,
     TunnelStatus,
@@ -38,6 +39,9 @@ STATUS = Status(
     identity=IdentityStatus(
         cn="1/16", address="2001:db8:42:1::1", subnet="2001:db8:42:1::/64", network="2001:db8:42::/48",
         expires="2027-01-02T03:04:05+00:00",
+    ),
+    membership=MembershipStatus(
+        revoked=False, clock_wrong_by_s=86400.0, clock_source="registry", warnings=("the clock is wrong",),
     ),
     daemon=DaemonStatus(
         pid=1, uptime_s=61.0, rss_bytes=50_000_000, version="0", registry="http://registry.example/",
@@ -79,6 +83,7 @@ def shown(run: Path, status: Status, capsys: pytest.CaptureFixture[str], *option
 def test_everything_is_there_one_row_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(tmp_path, STATUS, capsys).splitlines()
     assert lines[0].split()[:4] == ["node", "1/16", "address", "2001:db8:42:1::1"]
+    assert lines.pop(1) == "WARNING: the clock is wrong"
     assert "registry http://registry.example/ answers, relay open" in lines[1]
     assert lines[2] == "reachable at 198.51.100.1,1194,udp"
     rows = [line.split() for line in lines if "wireguard" in line]
@@ -122,16 +127,17 @@ def test_what_peers_and_registry_say_is_only_text(
 ) -> None:
     tunnel = replace(TUNNEL, endpoint=text, peer=text, state=text)
     who = replace(STATUS.identity, cn=text)
+    membership = replace(STATUS.membership, warnings=(text,))
     told = replace(STATUS.daemon, registry_error=text, registry=text, endpoints=(text,))
     route = replace(ROUTE, peer=text)
-    status = Status(identity=who, daemon=told, tunnels=(tunnel,), routes=(route,))
+    status = Status(identity=who, membership=membership, daemon=told, tunnels=(tunnel,), routes=(route,))
     out = shown(tmp_path, status, capsys, *options)
     bad = {c for c in out if not c.isprintable() and c != "\n"}
     assert bad <= ({"\x7f"} if options else set()), "a terminal obeys none of it"
     if text.isprintable() and not options:
-        assert out.count(text) == 8
+        assert out.count(text) == 9
     if not options:
-        assert len(out.splitlines()) == 10
+        assert len(out.splitlines()) == 11
 
 
 def test_a_narrow_terminal_folds_and_loses_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Who this node is, who belongs to its network, and what time it is there: the parts, put together.
+
+Credentials        own certificate, TLS in both directions
+Clock              the host's clock, corrected
+ParametersKeeper   what the network has decided, revocations among it  <-- registry, Spreader
+PeerHttp, PeerApi  questions to peers, and theirs
+"""
+
+import contextlib
+import random
+from collections.abc import Callable, Collection
+
+from cryptography import x509
+
+from re6st_core.address import Endpoint
+from re6st_core.errors import CertificateError
+from re6st_core.identity import Identity
+from re6st_core.peer_wire import MAX_MESSAGE
+from re6st_core.prefix import Prefix
+from re6st_core.spread_wire import MAX_TOLD, PARAMETERS_PATH
+from re6stnet.adapters.clock import Clock
+from re6stnet.adapters.credentials import Credentials
+from re6stnet.adapters.parameters import ParametersKeeper
+from re6stnet.adapters.peer_api import MESSAGE_PATH, Handler, PeerApi
+from re6stnet.adapters.peer_http import PeerHttp
+from re6stnet.adapters.spreading import AT_ONCE, Spreader
+from re6stnet.adapters.status import MembershipStatus
+from re6stnet.adapters.store import SqliteStore
+from re6stnet.engine.clock import in_words
+from re6stnet.ports import Post
+from re6stnet.settings import Settings
+from registry.client import RegistryClient
+
+
+class Membership:
+    """Of one node; ``mark``: fwmark of underlay packets."""
+
+    def __init__(
+        self, settings: Settings, store: SqliteStore, post: Post, *, mark: int, rng: random.Random
+    ) -> None:
+        """Raises CertificateError for credentials that do not fit."""
+        self._settings = settings
+        self._rng = rng
+        self._mark = mark
+        self.credentials = Credentials(settings.ca, settings.cert, settings.key)
+        self.clock = Clock(self.identity)
+        self.keeper = ParametersKeeper(
+            self.credentials.ca, store, post, own_serial=lambda: self.identity.serial
+        )
+        self.http = PeerHttp(
+            self.identity.network,
+            self.credentials.client_context(self._check),
+            mark=mark,
+            on_date=self.clock.peer_says,
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """What our certificate states."""
+        return self.credentials.identity
+
+    def _check(self, certificate: x509.Certificate) -> None:
+        """Raises CertificateError for the certificate of a peer that must not be accepted."""
+        serial, now = certificate.serial_number, self.clock.now_if_trusted()
+        if serial in self.keeper.revoked:
+            raise CertificateError(f"certificate {serial:x} is revoked")
+        if now is not None and not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise CertificateError(
+                f"certificate {serial:x} is valid from {certificate.not_valid_before_utc} "
+                f"to {certificate.not_valid_after_utc}, now it is {now}"
+            )
+
+    def registry_client(self, stack: contextlib.AsyncExitStack) -> RegistryClient:
+        """Calls of the registry, which also tell the time.  Raises ConfigError."""
+        client = RegistryClient(
+            self._settings.registry,
+            self.credentials.ca,
+            self._settings.cert,
+            self._settings.key,
+            fwmark=self._mark,
+            now=self.clock.now_if_told,
+            on_date=self.clock.registry_says,
+        )
+        stack.push_async_callback(client.close)
+        return client
+
+    async def start_http(self, stack: contextlib.AsyncExitStack) -> PeerHttp:
+        """Be able to ask peers."""
+        stack.push_async_callback(self.http.close)
+        await self.http.start()
+        return self.http
+
+    def api(
+        self,
+        stack: contextlib.AsyncExitStack,
+        endpoints: Callable[[], tuple[Endpoint, ...]],
+        messages: Handler,
+        spreader: Spreader,
+    ) -> PeerApi:
+        """What peers may ask."""
+        api = PeerApi(
+            self.credentials.server_context(self._check),
+            endpoints,
+            lambda: self.keeper.revoked,
+            self.clock.now,
+        )
+        api.serve(MESSAGE_PATH, messages, limit=MAX_MESSAGE)
+        api.serve(PARAMETERS_PATH, spreader.serve, limit=MAX_TOLD, at_once=AT_ONCE)
+        stack.push_async_callback(api.close)
+        return api
+
+    def status(self) -> MembershipStatus:
+        """For ``re6st status``."""
+        wrong_by_s, warnings = self.clock.wrong_by_s, []
+        if self.keeper.revokes_us:
+            warnings.append("the certificate of this node is revoked: the others have cut it off")
+        if wrong_by_s:
+            warnings.append(f"the clock of this host is {in_words(wrong_by_s)}, says {self.clock.witness}")
+        return MembershipStatus(
+            revoked=self.keeper.revokes_us,
+            clock_wrong_by_s=round(wrong_by_s, 1),
+            clock_source=self.clock.source,
+            warnings=tuple(warnings),
+        )
+
+    def spreader(self, neighbours: Callable[[], Collection[Prefix]]) -> Spreader:
+        """Passes the parameters on; after the first are known."""
+        return Spreader(self.identity.prefix, self.keeper, self.http, neighbours=neighbours, rng=self._rng)
