@@ -34,6 +34,7 @@ from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
 from re6stnet.adapters.peer_api import PEER_PORT, PeerApi
+from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
@@ -122,7 +123,6 @@ class Daemon:
             routing.follow(babeld.client),
             registrar.refresh(),
             spreader.run(),
-            self._members.renew(),
             self._remember_peers(node.engine),
         )
 
@@ -213,6 +213,9 @@ class Daemon:
             port=self._settings.port,
             accepted=lambda: tunnels.tcp_clients(),  # noqa: PLW0108 - made below
         )
+        prober = Prober(self._events.post, routed=lambda nonce: bool(engine.routes.carried(nonce)))
+        stack.callback(prober.close)
+        prober.start()
         tunnels = TunnelManager(
             self._identity.prefix,
             self._store,
@@ -227,6 +230,7 @@ class Daemon:
             parameters=lambda: engine.parameters,
             post=self._events.post,
             expel=server.expel,
+            prober=prober,
         )
         stack.push_async_callback(server.stop)
         server_lives = await server.start(await self._listen_underlay(api), parameters.revoked)
@@ -237,7 +241,6 @@ class Daemon:
         stack.push_async_callback(babeld.stop)
         await babeld.start()
         await server.join(babeld, lambda: tunnels.interface)
-        self._members.on_renewed(server.renewed)
         self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)
@@ -258,6 +261,7 @@ class Daemon:
             registrar=registrar,
             routing=routing,
             tunnels=tunnels,
+            prober=prober,
             babeld=babeld,
             relay=relay,
             started=self._started,

@@ -25,7 +25,9 @@ from re6stnet.engine.messages import (
     Create,
     EndpointsUnknown,
     Event,
+    Join,
     KeepRelay,
+    Leave,
     NeighbourChanged,
     PeerSeen,
     PeersLearned,
@@ -36,7 +38,9 @@ from re6stnet.engine.messages import (
     Started,
     Stopping,
     Timer,
+    TunnelAnswers,
     TunnelRecord,
+    TunnelSilent,
     Undeliverable,
 )
 from re6stnet.ports import Messenger, Tunnels
@@ -141,6 +145,11 @@ class Node:
             elif not event.alive and known:
                 del self.active_since[event.tunnel]
                 log.warning(describe("neighbour lost", {lf.TUNNEL: event.tunnel[:8]}))
+        elif isinstance(event, TunnelSilent):
+            whose = "others answer" if event.witnessed else "nobody answers: our own fault, perhaps"
+            log.warning(describe("tunnel silent", {lf.TUNNEL: event.tunnel[:8], lf.REASON: whose}))
+        elif isinstance(event, TunnelAnswers):
+            log.info(describe("tunnel answers", {lf.TUNNEL: event.tunnel[:8]}))
 
     # --- commands ---------------------------------------------------------------------------------------
 
@@ -150,6 +159,10 @@ class Node:
                 self._chain(command.tunnel, partial(self._tunnels.prepare, command))
             case Create():
                 self._chain(command.record.tunnel, partial(self._tunnels.create, command.record))
+            case Join():
+                self._chain(command.tunnel, partial(self._tunnels.join, command.tunnel))
+            case Leave():
+                self._chain(command.tunnel, partial(self._tunnels.leave, command.tunnel))
             case Remove():
                 fields: dict[str, object] = {lf.PEER: command.peer, lf.REASON: command.reason}
                 log.info(describe("tunnel ends", {lf.TUNNEL: command.tunnel[:8], **fields}))
@@ -186,7 +199,7 @@ class Node:
             log.error("unexpected failure", exc_info=error)
 
     def _chain(self, nonce: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Prepare and Create of one tunnel follow each other; the outcome is an event, whatever it is."""
+        """What is done to one tunnel is done in order; the outcome is an event, whatever it is."""
         before = self._work.get(nonce)
 
         async def guarded() -> None:

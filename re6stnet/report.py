@@ -8,6 +8,7 @@ from pathlib import Path
 
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
@@ -31,6 +32,7 @@ class Reporter:
     registrar: Registrar
     routing: BabelRouting
     tunnels: TunnelManager
+    prober: Prober
     babeld: BabeldSupervisor
     relay: Relay
     started: float
@@ -71,6 +73,7 @@ class Reporter:
         saved = self.tunnels.saved(tunnel.nonce)
         since = self.node.active_since.get(tunnel.nonce)
         process = saved.process if saved else None
+        probes = self.prober.probes(tunnel.nonce)
         return TunnelStatus(
             tunnel=tunnel.nonce,
             peer=tunnel.peer.cn,
@@ -79,6 +82,8 @@ class Reporter:
             state=tunnel.state.value,
             role="client" if tunnel.initiator else "server",
             rtt_ms=None if tunnel.rtt_us is None else tunnel.rtt_us / 1000,
+            probe_rtt_ms=None if probes is None or probes.rtt_us is None else probes.rtt_us / 1000,
+            loss=None if probes is None or probes.rtt_us is None else round(probes.loss, 3),
             endpoint=str(tunnel.endpoint or ""),
             since_s=None if since is None else round(time.monotonic() - since, 1),
             pid=process["pid"] if process else None,

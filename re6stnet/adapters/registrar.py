@@ -96,7 +96,8 @@ class Registrar:
                 log.info("reachable at %s", ", ".join(map(str, endpoints)) or "no address: behind a NAT")
                 self._post(EndpointsChanged(endpoints))
                 response = await self._asked(self._client.bootstrap(endpoints))
-        self._post(PeersLearned(tuple(PeerSeen(p.prefix, p.endpoints, p.relayed) for p in response.peers)))
+        peers = tuple(PeerSeen(p.prefix, p.endpoints, p.relayed) for p in response.peers)
+        self._post(PeersLearned(peers, by_registry=True))
 
     async def refresh(self) -> None:
         """Wait at the registry for newer parameters; without a place there, ask now and then.

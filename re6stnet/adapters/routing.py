@@ -107,9 +107,18 @@ class BabelRouting:
                 self._lost(nonce)
 
     def _lost(self, nonce: str | None) -> None:
-        if nonce is not None and nonce in self._alive:
+        """A neighbour is heard no more, unless babeld has it twice: once from before a flush.
+
+        babeld 1.12 keeps such a one until it has missed sixteen hellos.
+        """
+        if nonce is not None and nonce in self._alive and nonce not in self._heard():
             self._alive.discard(nonce)
             self._post(NeighbourChanged(nonce, False))
+
+    def _heard(self) -> set[str | None]:
+        """Tunnels on which babeld hears a neighbour now."""
+        neighbours = self._client.neighbours() if self._client is not None else ()
+        return {self._tunnels.get(_key(n.interface, n.address)) for n in neighbours if n.cost < INFINITY}
 
     def _away(self) -> None:
         """babeld died or was restarted: wait before believing that anybody is lost."""
@@ -122,12 +131,7 @@ class BabelRouting:
         if self._client is None or not self._client.state.connected:
             self._away()
             return
-        heard = {
-            self._tunnels.get(_key(n.interface, n.address))
-            for n in self._client.neighbours()
-            if n.cost < INFINITY
-        }
-        for nonce in self._alive - heard:
+        for nonce in self._alive - self._heard():
             self._lost(nonce)
         found = {self._route_key(route) for route in self._client.routes() if route.metric < INFINITY}
         self._forget([key for key in self.routes if key not in found])

@@ -76,6 +76,11 @@ class TunnelStatus:
     role: str
     """client: we opened it; server: the peer did."""
     rtt_ms: float | None
+    """Babel's."""
+    probe_rtt_ms: float | None
+    """Of our probes, smoothed; None: no probe was ever answered."""
+    loss: float | None
+    """Share of probes without answer, smoothed over some tens of them."""
     endpoint: str
     since_s: float | None
     """Seconds since Babel hears the peer."""

@@ -1,8 +1,12 @@
 """Make and remove what a tunnel is made of, and take over what an earlier daemon made.
 
-    WireGuard   local port (one-port rules) -> STUN from that port -> device -> first answer -> babeld
-    OpenVPN     initiator: client process and TAP of its own -> babeld
-                responder: the server's TAP, shared by all clients; only the neighbour's address is noted
+    WireGuard   local port (one-port rules) -> STUN from that port -> device -> probes -> babeld
+    OpenVPN     initiator: client process and TAP of its own -> probes -> babeld
+                responder: the server's TAP, shared by all clients and always in babeld; the peer is probed
+
+babeld gets a device when the engine says so: not before the peer has answered a probe.  WireGuard keeps what
+is sent while it has no session yet and delivers it after the handshake; Babel's first hello would be seconds
+old then, its age be taken for the delay of the link (RFC 9616), and a minute pass until it is used.
 
 Every tunnel is saved before the kernel is touched, and forgotten after the last trace is gone.
 """
@@ -13,19 +17,18 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Address
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.address import Endpoint
-from re6st_core.errors import PeerError, Re6stError
+from re6st_core.errors import PeerError, Re6stError, RouterError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
-from re6stnet.adapters.first_answer import first_answer
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort, Source, bind_local_port, local_ports
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
+from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.routing import BabelRouting, link_local
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import probe
@@ -73,12 +76,9 @@ class TunnelManager:
         parameters: Callable[[], NetworkParameters],
         post: Post,
         expel: Callable[[str], Awaitable[None]],
-        answered: Callable[[str, IPv6Address], Awaitable[None]] = first_answer,
+        prober: Prober,
     ) -> None:
-        """``expel`` sends the client of a CN away from our OpenVPN server.
-
-        ``answered`` waits until a peer's address on a device has answered.
-        """
+        """``expel`` sends the client of a CN away from our OpenVPN server."""
         self._own = own
         self._store = store
         self._pool = local_ports(port, POOL_SIZE)
@@ -92,12 +92,11 @@ class TunnelManager:
         self._parameters = parameters
         self._post = post
         self._expel = expel
-        self._answered = answered
+        self._prober = prober
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
         self._broken: list[SavedTunnel] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._introductions: dict[str, asyncio.Task[None]] = {}
 
     def saved(self, nonce: str) -> SavedTunnel | None:
         """What a tunnel is made of, once it is being created."""
@@ -142,14 +141,13 @@ class TunnelManager:
         self._post(Prepared(command.tunnel, local.key.public, source, rtt_us))
 
     async def create(self, record: TunnelRecord) -> None:
-        """Make the device, give it to babeld, watch over it."""
+        """Make the device, probe the peer on it, watch over it."""
         if record.transport == WIREGUARD:
             await self._create_wireguard(record)
         elif record.initiator:
             await self._create_client(record)
         else:
-            self._save(SavedTunnel(record, SERVER_DEVICE))
-            self._join(record, SERVER_DEVICE)
+            self._bind(self._save(SavedTunnel(record, SERVER_DEVICE)))
         self._post(Created(record.tunnel))
 
     async def _create_wireguard(self, record: TunnelRecord) -> None:
@@ -171,9 +169,7 @@ class TunnelManager:
                 keepalive_s=KEEPALIVE_S,
             )
         )
-        self._save(dataclasses.replace(saved, process=handle.process))
-        self._join(record, saved.device)
-        self._introduce(saved)
+        self._bind(self._save(dataclasses.replace(saved, process=handle.process)))
         self._watch(saved)
 
     async def _create_client(self, record: TunnelRecord) -> None:
@@ -182,9 +178,21 @@ class TunnelManager:
         handle = await self._clients.create(saved.device, record.peer.cn, record.endpoint)
         self._save(dataclasses.replace(saved, process=handle.process))
         await self._clients.connected(saved.device, link_local=link_local(record.tunnel, self._own))
-        self._join(record, saved.device)
-        await self._babeld.add_interface(saved.device, self.interface)
+        self._bind(saved)
         self._watch(saved)
+
+    async def join(self, nonce: str) -> None:
+        """Give the device to babeld."""
+        saved = self._saved[nonce]
+        if saved.device != SERVER_DEVICE:
+            # Whoever removes the tunnel meanwhile flushes the interface after it was added.
+            await asyncio.shield(self._babeld.add_interface(saved.device, self.interface))
+
+    async def leave(self, nonce: str) -> None:
+        """Take the device from babeld, unless it is our server's: Babel's hellos must do there."""
+        saved = self._saved[nonce]
+        if saved.device != SERVER_DEVICE:
+            await asyncio.shield(self._babeld.flush_interface(saved.device))
 
     async def remove(self, nonce: str) -> None:
         """Undo what was done for a tunnel, as far as it came; babeld first, so that routes move at once.
@@ -192,10 +200,10 @@ class TunnelManager:
         A step that fails does not keep the others from being done; then the tunnel stays known, and may be
         removed again.
         """
-        for tasks in (self._watches, self._introductions):
-            if (task := tasks.pop(nonce, None)) is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        if (task := self._watches.pop(nonce, None)) is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        self._prober.remove(nonce)
         self._routing.unbind(nonce)
         local, saved = self._local.pop(nonce, None), self._saved.get(nonce)
         if local is not None:
@@ -258,7 +266,11 @@ class TunnelManager:
                 self._store.forget_tunnel(broken.record.tunnel)
         self._broken.clear()
         for saved in self._saved.values():
-            self._join(saved.record, saved.device)
+            try:
+                self._bind(saved)
+            except RouterError as exc:
+                self._post(Broken(saved.record.tunnel, str(exc)))
+                continue
             if saved.device != SERVER_DEVICE:
                 await self._babeld.add_interface(saved.device, self.interface)
                 self._watch(saved)
@@ -284,30 +296,16 @@ class TunnelManager:
         self._store.save_tunnel(saved)
         return saved
 
-    def _join(self, record: TunnelRecord, device: str) -> None:
+    def _bind(self, saved: SavedTunnel) -> None:
         """The peer's address on the tunnel is known beforehand: babeld's neighbours are told apart by it."""
+        record = saved.record
         at_server = record.transport != WIREGUARD and record.initiator
-        name = SERVER_NAME if at_server else record.tunnel
-        self._routing.bind(record.tunnel, device, link_local(name, record.peer))
+        address = link_local(SERVER_NAME if at_server else record.tunnel, record.peer)
+        self._routing.bind(record.tunnel, saved.device, address)
+        self._prober.add(record.tunnel, saved.device, address)
 
     def _carrier(self, saved: SavedTunnel) -> WireguardDevices | OpenvpnClients:
         return self._wireguard if saved.record.transport == WIREGUARD else self._clients
-
-    def _introduce(self, saved: SavedTunnel) -> None:
-        """Give the device to babeld as soon as it carries packets."""
-
-        async def introduce() -> None:
-            try:
-                await self._answered(saved.device, link_local(saved.record.tunnel, saved.record.peer))
-                # Whoever removes the tunnel meanwhile flushes the interface after it was added.
-                await asyncio.shield(self._babeld.add_interface(saved.device, self.interface))
-            except Exception as exc:
-                if not isinstance(exc, Re6stError):
-                    log.exception("tunnel %s", saved.device)  # a mistake of ours: its traces are wanted
-                self._post(Broken(saved.record.tunnel, str(exc)))
-
-        task = asyncio.get_running_loop().create_task(introduce())
-        self._introductions[saved.record.tunnel] = task
 
     def _watch(self, saved: SavedTunnel) -> None:
         async def watch() -> None:

@@ -79,8 +79,8 @@ def _show(status: Status) -> None:
         )
         say(f"reachable at {', '.join(daemon.endpoints) or 'no address of its own (behind a NAT)'}")
         console.print()
-        tunnels = sorted(status.tunnels, key=lambda t: (t.rtt_ms is None, t.rtt_ms or 0))
-        headings = "peer, transport, state, role, RTT, up for, carries, device, endpoint"
+        tunnels = sorted(status.tunnels, key=lambda t: (_rtt_ms(t) is None, _rtt_ms(t) or 0))
+        headings = "peer, transport, state, role, RTT, loss, up for, carries, device, endpoint"
         console.print(table(headings, map(_tunnel_cells, tunnels)))
         installed = sorted((r for r in status.routes if r.installed), key=lambda r: r.metric)
         console.print()
@@ -90,10 +90,17 @@ def _show(status: Status) -> None:
     print(page.get(), end="")
 
 
+def _rtt_ms(t: TunnelStatus) -> float | None:
+    """Of the probes: Babel's is smoothed over a minute."""
+    return t.rtt_ms if t.probe_rtt_ms is None else t.probe_rtt_ms
+
+
 def _tunnel_cells(t: TunnelStatus) -> tuple[str, ...]:
-    rtt = "-" if t.rtt_ms is None else f"{t.rtt_ms:.1f} ms"
+    rtt_ms = _rtt_ms(t)
+    rtt = "-" if rtt_ms is None else f"{rtt_ms:.1f} ms"
     age = "-" if t.since_s is None else _age(t.since_s)
-    return t.peer, t.transport, t.state, t.role, rtt, age, str(t.destinations), t.device, t.endpoint
+    loss = "-" if t.loss is None else f"{t.loss:.0%}"
+    return t.peer, t.transport, t.state, t.role, rtt, loss, age, str(t.destinations), t.device, t.endpoint
 
 
 def _harmless(text: str) -> str:

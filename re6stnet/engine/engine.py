@@ -3,6 +3,7 @@
 shell --handle(event, now)--> Engine --commands--> shell
                                +- Negotiator   tunnels and their negotiation
                                +- PeerBook     who exists, where, when to try again
+                               +- Health       which tunnels babeld may use
                                +- RouteTable   what Babel reaches, through which tunnel
                                +- decide()     selection: which peers are worth a tunnel
 """
@@ -14,6 +15,7 @@ from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
 from re6st_core.prefix import Prefix
+from re6stnet.engine.health import Health
 from re6stnet.engine.messages import (
     AskBootstrap,
     AskEndpoints,
@@ -35,10 +37,12 @@ from re6stnet.engine.messages import (
     Started,
     Stopping,
     Timer,
+    TunnelAnswers,
+    TunnelSilent,
     Undeliverable,
 )
 from re6stnet.engine.negotiation import Negotiator
-from re6stnet.engine.peers import KnownPeer, PeerBook
+from re6stnet.engine.peers import LAST_RETRY_S, LONELY_RETRY_S, KnownPeer, PeerBook
 from re6stnet.engine.routes import RouteTable
 from re6stnet.engine.selection import UNREACHABLE_NODE_TUNNELS, Decision, TunnelView, View, decide
 from re6stnet.engine.tunnel import UNDER_WAY, State, Tunnel
@@ -47,6 +51,12 @@ RELAY_BELOW = 2
 """A node with fewer working tunnels keeps a WebSocket to the registry (architecture §3)."""
 BOOTSTRAP_REFRESH_S = 1200.0
 """How often a well-connected node shows itself to the registry, which forgets after three times as long."""
+BOOTSTRAP_PAUSE_S, BOOTSTRAP_SPREAD_S = 2.0, 5.0
+BOOTSTRAP_AGAIN_S = 20.0, 60.0
+"""The longest pause while the registry does not answer: without tunnels, and with."""
+BRIDGE_S = 30.0
+"""How long, after the registry was away, a node that has enough tunnels tries peers that it does not reach:
+the mesh may have fallen in two, each half content with itself."""
 SELECT_EVERY_S = 5.0
 SELECT_SOON_S = 0.05
 """Events come in bunches; one selection serves them all."""
@@ -86,12 +96,16 @@ class Engine:
         self.routes = RouteTable()
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
         self.tunnels.transports = transports
+        self.health = Health(self.tunnels)
         self._follow(parameters)
         self._relay = False
         self._stopping = False
         self._select_at: float | None = None
         self._refresh_at = 0.0
         self._bootstrap_at: float | None = None
+        self._bootstrap_asked = float("-inf")
+        self._registry_away = False
+        self._bridge_until = float("-inf")
         self._bootstrap_failures = 0
         self._asking: set[Prefix] = set()
         self._swap: tuple[str, str] | None = None
@@ -109,6 +123,7 @@ class Engine:
         if self._stopping:
             return None
         times = [self._select_at, self._bootstrap_at, self.tunnels.next_deadline()]
+        times.append(self.health.next_deadline())
         return min((t for t in times if t is not None), default=None)
 
     # --- events -----------------------------------------------------------------------------------------
@@ -126,7 +141,8 @@ class Engine:
             case PeersLearned():
                 self._learn(event, now)
             case BootstrapFailed():
-                self._bootstrap_again(now)
+                self._registry_away = True
+                self._bootstrap_again(now, failed=True)
             case EndpointsUnknown():
                 self._asking.discard(event.peer)
                 self.peers.failed(event.peer, now=now, rng=self._rng)
@@ -152,6 +168,12 @@ class Engine:
                 )
             case NeighbourChanged():
                 return self._neighbour(event, now)
+            case TunnelAnswers():
+                if self.health.cut_off:
+                    self.peers.hope(now=now, rng=self._rng)
+                return self._changed(self.health.answered(event.tunnel, now=now), now)
+            case TunnelSilent():
+                return self._silent(event, now)
             case RoutesChanged():
                 if self.routes.apply(event.changes):
                     self._select_soon(now)
@@ -174,11 +196,12 @@ class Engine:
     def _start(self, event: Started, now: float) -> list[Command]:
         for record in event.adopted:
             self.tunnels.adopt(record, now=now)
+            self.health.adopt(record.tunnel, now=now)
         self._refresh_at = now + self.parameters.tunnel_refresh_s
         self._select_soon(now)
         # Even with adopted tunnels: they may all be dead, and the answer also tells our own address.
         self._bootstrap_at = now
-        return self._want_relay()
+        return self._want_relay(now)
 
     def _learn(self, event: PeersLearned, now: float) -> None:
         before = len(self.peers)
@@ -186,8 +209,21 @@ class Engine:
         self._asking -= {seen.prefix for seen in event.peers}
         if len(self.peers) > before:
             self._bootstrap_failures = 0
+        if event.by_registry and self._registry_away:
+            self._registry_away, self._bridge_until = False, now + BRIDGE_S
+            self.peers.hope(now=now, rng=self._rng)
+        if event.by_registry:
+            self.health.underlay_works(now=now)
         self._bootstrap_again(now)
         self._select_soon(now)
+
+    def _silent(self, event: TunnelSilent, now: float) -> list[Command]:
+        commands = self.health.silent(event.tunnel, event.witnessed, now=now)
+        if self.health.cut_off:
+            self._bootstrap_soon(now)  # the answer tells whether it is we who are cut off, and who else lives
+        elif commands:
+            self._bootstrap_soon(now + self._rng.uniform(0.0, BOOTSTRAP_SPREAD_S))
+        return self._changed(commands, now)
 
     def _neighbour(self, event: NeighbourChanged, now: float) -> list[Command]:
         if not self.tunnels.neighbour(event, now=now):
@@ -199,7 +235,7 @@ class Engine:
             self._swap = None
             if old is not None and self.routes.expendable(old.nonce):
                 commands += self.tunnels.drop(old, "replaced", now=now, failed=False)
-        return commands + self._want_relay()
+        return commands + self._want_relay(now)
 
     def _failed(self, nonce: str, reason: str, now: float) -> list[Command]:
         tunnel = self.tunnels.get(nonce)
@@ -209,17 +245,20 @@ class Engine:
 
     def _changed(self, commands: list[Command], now: float) -> list[Command]:
         self._select_soon(now)
-        return commands + self._want_relay()
+        return commands + self._want_relay(now)
 
     # --- what time brings -------------------------------------------------------------------------------
 
     def _due(self, now: float) -> list[Command]:
-        commands = self.tunnels.timed_out(now=now)
+        commands = self.health.due(now)
+        for tunnel in self.health.given_up(now):
+            commands += self.tunnels.drop(tunnel, "silent, while the registry answers", now=now, failed=False)
+        commands += self.tunnels.timed_out(now=now)
         if commands:
             self._select_soon(now)
-            commands += self._want_relay()
+            commands += self._want_relay(now)
         if self._bootstrap_at is not None and self._bootstrap_at <= now:
-            self._bootstrap_at = None
+            self._bootstrap_at, self._bootstrap_asked = None, now
             commands.append(AskBootstrap())
         if self._select_at is not None and self._select_at <= now:
             self._select_at = now + SELECT_EVERY_S
@@ -230,19 +269,26 @@ class Engine:
         soon = now + SELECT_SOON_S
         self._select_at = soon if self._select_at is None else min(self._select_at, soon)
 
-    def _bootstrap_again(self, now: float) -> None:
+    def _bootstrap_again(self, now: float, *, failed: bool = False) -> None:
         """Ask the registry again: soon, then ever more rarely, while we hang by fewer than two tunnels.
 
         Later too: it learns that we live, to name us to newcomers, and tells if our address has changed.
         """
-        if len(self.tunnels.active()) >= RELAY_BELOW:
+        connected = len(self.tunnels.active()) >= RELAY_BELOW and not self.health.cut_off
+        if connected and not failed:
             delay_s = BOOTSTRAP_REFRESH_S
         else:
-            delay_s = min(2.0**self._bootstrap_failures, 60.0)
+            delay_s = min(2.0**self._bootstrap_failures, BOOTSTRAP_AGAIN_S[connected])
             self._bootstrap_failures = min(self._bootstrap_failures + 1, 6)
         self._bootstrap_at = now + delay_s * self._rng.uniform(0.75, 1.25)
 
-    def _want_relay(self) -> list[Command]:
+    def _bootstrap_soon(self, at: float) -> None:
+        """We have lost tunnels: what was planned when we had them is void."""
+        self._bootstrap_failures = 0
+        if self._bootstrap_at is not None:  # else the question is on its way
+            self._bootstrap_at = min(self._bootstrap_at, max(at, self._bootstrap_asked + BOOTSTRAP_PAUSE_S))
+
+    def _want_relay(self, now: float) -> list[Command]:
         wanted = len(self.tunnels.active()) < RELAY_BELOW
         if self._relay and not wanted:
             # Answers come back the way the offers went.
@@ -250,6 +296,10 @@ class Engine:
         if wanted == self._relay:
             return []
         self._relay = wanted
+        self.peers.last_retry_s = LONELY_RETRY_S if wanted else LAST_RETRY_S
+        if wanted:
+            self._bootstrap_soon(now)
+            self.peers.hope(now=now, rng=self._rng)
         return [KeepRelay(wanted)]
 
     # --- selection --------------------------------------------------------------------------------------
@@ -259,7 +309,9 @@ class Engine:
             self._swap = None  # the newcomer did not work: the old tunnel stays
         refresh_due = self._refresh_at <= now and self._swap is None
         # Nothing is missing, too many or due: the view, by far the dearest part, need not be made.
-        content = not refresh_due and sum(t.initiator for t in self.tunnels) == self._wanted_tunnels()
+        content = not refresh_due and self.tunnels.opened() == self._wanted_tunnels()
+        if content and now < self._bridge_until and self._swap is None:
+            return self._bridge(now)
         decision = Decision() if content else decide(self._view(now, refresh_due), rng=self._rng)
         commands: list[Command] = self._ask_endpoints(now)
         under_way = sum(t.initiator and t.state in UNDER_WAY for t in self.tunnels)
@@ -278,9 +330,22 @@ class Engine:
                 commands += self.tunnels.drop(old, reason, now=now, failed=False)
         return commands
 
+    def _bridge(self, now: float) -> list[Command]:
+        """Try one peer that Babel does not reach; one that is too many goes when it works."""
+        beyond = [
+            p for p in self.peers if self._is_candidate(p, now) and not self.routes.is_reachable(p.prefix)
+        ]
+        if not beyond:
+            return []
+        peer = self._rng.choice(beyond)
+        commands = self.tunnels.open(peer, now=now)
+        if (new := self.tunnels.with_peer(peer.prefix)) is not None:
+            self._swap = (new.nonce, "")
+        return commands
+
     def _view(self, now: float, refresh_due: bool) -> View:
         return View(
-            tunnels=tuple(map(self._tunnel_view, self.tunnels)),
+            tunnels=tuple(self._tunnel_view(t) for t in self.tunnels if t.state is not State.SILENT),
             candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
             client_count=self._wanted_tunnels(),
             refresh_due=refresh_due,
@@ -313,7 +378,7 @@ class Engine:
 
     def _ask_endpoints(self, now: float) -> list[Command]:
         """Ask some routed peers, of which we know no more than the route, where they are."""
-        if sum(t.initiator for t in self.tunnels) >= self._wanted_tunnels() and self._refresh_at > now:
+        if self.tunnels.opened() >= self._wanted_tunnels() and self._refresh_at > now:
             return []
         unknown: list[Prefix] = []
         for prefix in self.routes.reachable:

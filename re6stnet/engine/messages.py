@@ -49,6 +49,8 @@ class PeersLearned:
     """From the registry, a peer, or the cache."""
 
     peers: tuple[PeerSeen, ...]
+    by_registry: bool = False
+    """It has just answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The tunnel's device exists and babeld uses it."""
+    """The tunnel's device exists and is probed."""
 
     tunnel: str
 
@@ -113,6 +115,21 @@ class NeighbourChanged:
     tunnel: str
     alive: bool
     rtt_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelAnswers:
+    """The peer's kernel answers probes on this tunnel: for the first time, or again after a silence."""
+
+    tunnel: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSilent:
+    """The peer's kernel answers no more.  ``witnessed``: another's did meanwhile, so it is not our fault."""
+
+    tunnel: str
+    witnessed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,8 @@ Event = (
     | Created
     | Broken
     | NeighbourChanged
+    | TunnelAnswers
+    | TunnelSilent
     | RoutesChanged
     | Timer
     | Stopping
@@ -199,9 +218,23 @@ class TunnelRecord:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make the device of a prepared tunnel and give it to babeld.  -> Created, Broken"""
+    """Make the device of a prepared tunnel and probe it.  -> Created, TunnelAnswers, Broken"""
 
     record: TunnelRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Give the tunnel's device to babeld.  -> NeighbourChanged, Broken"""
+
+    tunnel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Take the tunnel's device from babeld at once, and keep it.  -> TunnelAnswers, when it works again"""
+
+    tunnel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,4 +265,4 @@ class AskEndpoints:
     peer: Prefix
 
 
-Command = Prepare | Send | Create | Remove | KeepRelay | AskBootstrap | AskEndpoints
+Command = Prepare | Send | Create | Join | Leave | Remove | KeepRelay | AskBootstrap | AskEndpoints

@@ -74,6 +74,10 @@ class Negotiator:
         """Tunnels on which Babel hears the peer."""
         return [t for t in self if t.state is State.ACTIVE]
 
+    def opened(self) -> int:
+        """How many tunnels we opened ourselves, or are opening; silent ones may never come back."""
+        return sum(t.initiator and t.state is not State.SILENT for t in self)
+
     @property
     def remembered(self) -> int:
         """How many nonces and budgets of peers are kept, against replays and floods."""
@@ -83,8 +87,19 @@ class Negotiator:
 
     def open(self, peer: KnownPeer, *, now: float) -> list[Command]:
         """Begin a tunnel to a peer that we have none with; nothing if neither end can reach the other."""
+        made_room = self._make_room(now)
         if len(self) >= MAX_TUNNELS:
+            return made_room
+        return [*made_room, *self._open(peer, now=now)]
+
+    def _make_room(self, now: float) -> list[Command]:
+        """What has been silent for longest goes when there are too many."""
+        silent = [t for t in self if t.state is State.SILENT]
+        if len(self) < MAX_TUNNELS or not silent:
             return []
+        return self.drop(min(silent, key=lambda t: t.since), "silent, and its place is needed", now=now)
+
+    def _open(self, peer: KnownPeer, *, now: float) -> list[Command]:
         udp, tcp = peer.endpoint(Protocol.UDP), peer.endpoint(Protocol.TCP)
         wireguard = WIREGUARD in self.transports
         if wireguard and udp is not None and peer.udp_works(now):
@@ -174,6 +189,7 @@ class Negotiator:
                 return [self._answer(offer, refusal="my own offer to you is under way")]
             # A crossed offer that yields, or a peer that has lost what we still hold.
             commands += self.drop(existing, "the peer offers a new tunnel", now=now, failed=False)
+        commands += self._make_room(now)
         used = offer.transport in self.transports
         refusal = self._reason_to_refuse(offer) if used else f"I use no {offer.transport}"
         if refusal:
@@ -191,7 +207,7 @@ class Negotiator:
 
     def _reason_to_refuse(self, offer: Offer) -> str:
         half_open = sum(t.state in (State.ANSWERING, State.CREATING) and not t.initiator for t in self)
-        accepted = sum(not t.initiator for t in self)
+        accepted = sum(not t.initiator and t.state is not State.SILENT for t in self)
         if len(self) >= MAX_TUNNELS or accepted >= self.max_clients:
             return f"I hold {len(self)} tunnels"
         if half_open >= MAX_HALF_OPEN:
@@ -327,6 +343,7 @@ class Negotiator:
         for tunnel in [t for t in self if t.deadline is not None and t.deadline <= now]:
             peer = self._peers.get(tunnel.peer)
             silent = tunnel.state is State.CONNECTING and tunnel.initiator and tunnel.transport == WIREGUARD
+            silent = silent and not tunnel.answered
             if silent:
                 peer.udp_failed_at = now
             commands += self.drop(tunnel, f"timed out while {tunnel.state.value}", now=now, failed=not silent)

@@ -10,6 +10,8 @@ from re6stnet.engine.messages import PeerSeen
 
 MAX_PEERS = 512
 FIRST_RETRY_S, LAST_RETRY_S = 3.0, 300.0
+LONELY_RETRY_S = 20.0
+"""The longest wait of a node that has hardly a tunnel: it has nothing better to try."""
 CLOSED_S = 60.0
 """How long a peer that closed a working tunnel is left alone: it knows why, and offers when it returns."""
 REVOKED_S = 86400.0
@@ -48,6 +50,7 @@ class PeerBook:
         self._own = own
         self.usable = usable
         self._peers: dict[Prefix, KnownPeer] = {}
+        self.last_retry_s = LAST_RETRY_S
 
     def __iter__(self) -> Iterator[KnownPeer]:
         return iter(self._peers.values())
@@ -82,9 +85,16 @@ class PeerBook:
     def failed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
         """Wait before trying this peer again: twice as long each time, spread by chance."""
         peer = self.get(prefix)
-        delay_s = min(FIRST_RETRY_S * 2.0**peer.failures, LAST_RETRY_S)
+        delay_s = min(FIRST_RETRY_S * 2.0**peer.failures, self.last_retry_s)
         peer.failures = min(peer.failures + 1, 16)
         peer.retry_at = now + delay_s * rng.uniform(0.75, 1.25)
+
+    def hope(self, *, now: float, rng: random.Random) -> None:
+        """The network is back: whoever failed while it was not may be tried soon, not all at once."""
+        for peer in self:
+            if peer.failures:
+                peer.failures = 1
+                peer.retry_at = min(peer.retry_at, now + rng.uniform(0.0, FIRST_RETRY_S))
 
     def closed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
         """The peer has ended a working tunnel."""

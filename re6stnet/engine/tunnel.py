@@ -2,6 +2,7 @@
 
 initiator  PREPARING --PREPARED--> OFFERED --ANSWERED--> CREATING --CREATED--> CONNECTING --HEARD--> ACTIVE
 responder  ANSWERING --PREPARED-----------------------------^                     ^--------LOST--------+
+                                        ^--RECOVERED-- SILENT <--SILENCED-- CONNECTING, ACTIVE
 any state  --FAILED--> CLOSED
 """
 
@@ -23,6 +24,7 @@ class State(enum.Enum):
     CREATING = "creating"
     CONNECTING = "connecting"
     ACTIVE = "active"
+    SILENT = "silent"
     CLOSED = "closed"
 
 
@@ -34,6 +36,8 @@ class Step(enum.Enum):
     CREATED = "created"
     HEARD = "heard"
     LOST = "lost"
+    SILENCED = "silenced"
+    RECOVERED = "recovered"
     FAILED = "failed"
 
 
@@ -44,6 +48,9 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.CREATING, Step.CREATED): State.CONNECTING,
     (State.CONNECTING, Step.HEARD): State.ACTIVE,
     (State.ACTIVE, Step.LOST): State.CONNECTING,
+    (State.ACTIVE, Step.SILENCED): State.SILENT,
+    (State.CONNECTING, Step.SILENCED): State.SILENT,
+    (State.SILENT, Step.RECOVERED): State.CONNECTING,
     **{(state, Step.FAILED): State.CLOSED for state in State if state is not State.CLOSED},
 }
 
@@ -53,6 +60,7 @@ DEADLINE_S: dict[State, float] = {
     State.OFFERED: 8.0,
     State.CREATING: 10.0,
     State.CONNECTING: 20.0,
+    State.SILENT: 60.0,
 }
 """How long a state may last before the attempt counts as failed; ACTIVE has no limit."""
 
@@ -83,6 +91,8 @@ class Tunnel:
     rtt_us: int | None = None
     serial: int | None = None
     """Of the peer's certificate, once it has sent a message."""
+    answered: bool = False
+    """It has carried packets both ways."""
 
     @classmethod
     def adopted(cls, record: TunnelRecord, *, now: float) -> "Tunnel":

@@ -28,6 +28,12 @@ class FakeTunnels:
     async def create(self, record: TunnelRecord) -> None:
         await self._do("create", record.tunnel)
 
+    async def join(self, nonce: str) -> None:
+        await self._do("join", nonce)
+
+    async def leave(self, nonce: str) -> None:
+        await self._do("leave", nonce)
+
     async def remove(self, nonce: str) -> None:
         await self._do("remove", nonce)
 

@@ -13,6 +13,7 @@ from re6st_core.prefix import Prefix
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
+from re6stnet.adapters.prober import Prober, Probes
 from re6stnet.adapters.routing import BabelRouting
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.tunnels import TunnelManager
@@ -33,8 +34,6 @@ class Machine:
     fail: dict[str, Exception] = field(default_factory=dict)
     devices: dict[str, asyncio.Event] = field(default_factory=dict)
     """By name; the event: its process has ended."""
-    answers: dict[str, asyncio.Event] = field(default_factory=dict)
-    """Devices whose peer answers only when the event says so; the others answer at once."""
     ports: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     """One-port rules: local port and sources."""
 
@@ -127,6 +126,26 @@ class _Kernel:
         return [device for device in self._machine.devices if device == name]
 
 
+class _Prober:
+    """Which peers are probed, by tunnel."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.probed: dict[str, tuple[str, IPv6Address]] = {}
+
+    def add(self, nonce: str, device: str, peer: IPv6Address) -> None:
+        assert peer.is_link_local
+        if error := self._machine.fail.get("probe"):
+            raise error
+        self.probed[nonce] = device, peer
+
+    def remove(self, nonce: str) -> None:
+        self.probed.pop(nonce, None)
+
+    def probes(self, _nonce: str) -> Probes | None:
+        return Probes(silent=False, rtt_us=2345, loss=0.25, sent=4, answered=3, foreign=0)
+
+
 @dataclass
 class Daemon:
     """One daemon's tunnel manager on a machine."""
@@ -137,6 +156,7 @@ class Daemon:
     def __post_init__(self) -> None:
         self.babeld = FakeBabeldSupervisor(self.machine.step)
         self.routing = BabelRouting(NETWORK, self.told)
+        self.prober = _Prober(self.machine)
         self.tunnels = TunnelManager(
             OWN, self.machine.store, port=41194, mark=MARK,
             kernel=cast(Kernel, _Kernel(self.machine)),
@@ -148,17 +168,8 @@ class Daemon:
             parameters=lambda: NetworkParameters(version=1, rxcost=32),
             post=self.told,
             expel=self._expel,
-            answered=self._answered,
+            prober=cast(Prober, self.prober),
         )  # fmt: skip
-
-    async def introduced(self) -> None:
-        """Wait until babeld has been told of the devices whose peers answer."""
-        await asyncio.gather(*self.tunnels._introductions.values())
-
-    async def _answered(self, device: str, peer: IPv6Address) -> None:
-        assert peer.is_link_local
-        if answer := self.machine.answers.get(device):
-            await answer.wait()
 
     async def _expel(self, cn: str) -> None:
         self.machine.step(f"expel {cn}")

@@ -20,6 +20,7 @@ from re6st_core.json_wire import decode_json_untrusted, encode_json
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
@@ -97,6 +98,7 @@ def reporter(tmp_path: Path) -> Iterator[Reporter]:
             registrar=cast(Registrar, FakeRegistrar()),
             routing=BabelRouting(NETWORK, lambda _event: None),
             tunnels=daemon.tunnels,
+            prober=cast(Prober, daemon.prober),
             babeld=cast(BabeldSupervisor, FakeBabeld()),
             relay=Relay(FakeRelayServer().connect, random.Random(1)),
             started=monotonic() - 60,

@@ -45,6 +45,8 @@ class _Direction:
     """From one end to the other."""
 
     carries: bool = False
+    audible: bool = False
+    """So that hellos are heard at the other end."""
     heard: bool = False
     generation: int = 0
     """Plans of an earlier one are void."""
@@ -61,6 +63,8 @@ class Link:
     rng: random.Random
     hello_s: float
     told: Callable[[int, bool], None]
+    speaks: list[bool] = field(default_factory=lambda: [True, True])
+    """Whether each end's babeld has the interface."""
     alive: list[bool] = field(default_factory=lambda: [False, False])
     """What each end's babeld thinks."""
     _from: list[_Direction] = field(default_factory=lambda: [_Direction(), _Direction()])
@@ -77,26 +81,44 @@ class Link:
         """Whether packets that ``node`` sends into the tunnel arrive now."""
         return self._from[self.end(node)].carries
 
+    @property
+    def works(self) -> bool:
+        """Whether a packet gets an answer."""
+        return self._from[0].carries and self._from[1].carries
+
     def refresh(self) -> bool:
         """Look again whether packets pass; True if something changed."""
         changed = False
         for end, direction in enumerate(self._from):
             carries = self.carrier.carries(end)
-            if carries == direction.carries:
-                continue
-            changed = True
+            changed |= carries != direction.carries
             direction.carries = carries
+            self._listen(end)
+        return changed
+
+    def speak(self, node: int, speaks: bool) -> None:
+        """A node's babeld gets the interface, or loses it."""
+        self.speaks[self.end(node)] = speaks
+        if not speaks:
+            self.alive[self.end(node)] = False
+        for end in (0, 1):
+            self._listen(end)
+
+    def _listen(self, end: int) -> None:
+        direction = self._from[end]
+        audible = direction.carries and all(self.speaks)
+        if audible != direction.audible:
+            direction.audible = audible
             direction.generation += 1
             self._plan(end)
-        return changed
 
     def _plan(self, end: int) -> None:
         """Work out when the other end notices what this direction does."""
         direction = self._from[end]
-        if direction.carries != direction.heard:
-            low, high = HEARD_AFTER if direction.carries else DEAF_AFTER
-            self._later(end, self.rng.uniform(low, high), partial(self._hear, end, direction.carries))
-        elif direction.carries:
+        if direction.audible != direction.heard:
+            low, high = HEARD_AFTER if direction.audible else DEAF_AFTER
+            self._later(end, self.rng.uniform(low, high), partial(self._hear, end, direction.audible))
+        elif direction.audible:
             self._expect_misfortune(end)
 
     def _later(self, end: int, hellos: float, work: Callable[[], None]) -> None:
@@ -119,7 +141,7 @@ class Link:
             return
         listener = 1 - end
         self._tell(listener, False)
-        if self._from[listener].carries:
+        if self._from[listener].audible:
             delay = self.rng.uniform(*TOLD_AFTER)
             self._later(end, delay, partial(self._tell_if_unheard, end))
 
@@ -129,7 +151,7 @@ class Link:
             self._tell(end, False)
 
     def _tell(self, side: int, alive: bool) -> None:
-        if self.alive[side] != alive:
+        if self.alive[side] != alive and (self.speaks[side] or not alive):
             self.alive[side] = alive
             self.told(side, alive)
 

@@ -160,6 +160,8 @@ class Mesh:
             self.parameters.hello_s,
             told,
         )
+        if not isinstance(carrier, LanCarrier):
+            link.speaks = [carrier.openvpn and not node.tunnels.client(name) for node in ends]
         for node in ends:
             node.links[name] = link
         self.links[name] = link
@@ -194,6 +196,9 @@ class Mesh:
     def _look(self, link: Link) -> None:
         if link.refresh():
             self.moved()
+        for index in link.nodes:
+            if self.nodes[index].links.get(link.name) is link:
+                self.nodes[index].probes.look(link)
         carrier = link.carrier
         if isinstance(carrier, OpenvpnCarrier) and carrier.connected and not carrier.carries(0):
             for index in link.nodes:

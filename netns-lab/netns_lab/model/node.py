@@ -12,6 +12,7 @@ from netns_lab.model import wire
 from netns_lab.model.babel import SAMPLE_S, Babel
 from netns_lab.model.links import Link
 from netns_lab.model.messenger import Messenger
+from netns_lab.model.probes import Probes
 from netns_lab.model.registrar import NOTICED_S, Registrar
 from netns_lab.model.tunnel_manager import TunnelManager
 from netns_lab.model.tunnels import OpenvpnCarrier
@@ -28,7 +29,9 @@ from re6stnet.engine.messages import (
     Create,
     EndpointsChanged,
     Event,
+    Join,
     KeepRelay,
+    Leave,
     NeighbourChanged,
     ParametersChanged,
     PeerSeen,
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 
 CLOSE_FIRST_S = 0.3
 """How long a removal waits for the word of it to leave."""
+JOIN_S = 0.2
+"""babeld looks at a new interface so much later."""
 STOP_S = 10.0
 """How long a node that stops waits at most for that."""
 EPHEMERAL = 49152
@@ -99,6 +104,7 @@ class Node:
         self._handling = False
         self._timer: float | None = None
         self.tunnels = TunnelManager(self)
+        self.probes = Probes(self)
         self._closing: dict[str, Callable[[], None] | None] = {}
         self._last_words: set[str] = set()
         """Tunnels of whose end the peer is being told."""
@@ -143,6 +149,7 @@ class Node:
         if self._saved_peers:
             self.post(PeersLearned(self._saved_peers))
         self.post(Started(adopted))
+        self.probes.restart()
         for name, neighbour in self.babel.neighbours.items():
             self._told(name, True, round(neighbour.rtt_s * 1e6))
         self._routes_changed({(d, n): r.metric for d, rs in self.babel.routes.items() for n, r in rs.items()})
@@ -274,6 +281,10 @@ class Node:
                 self.tunnels.prepare(command)
             case Create():
                 self.tunnels.create(command.record)
+            case Join():
+                self.later(JOIN_S, partial(self._join, command.tunnel))
+            case Leave():
+                self._leave_babel(command.tunnel)
             case Remove():
                 if command.tunnel in self._closing:
                     self._closing[command.tunnel] = partial(self.tunnels.remove, command.tunnel)
@@ -292,6 +303,19 @@ class Node:
                 self.registrar.bootstrap()
             case AskEndpoints():
                 self.messenger.ask_endpoints(command.peer)
+
+    def _join(self, nonce: str) -> None:
+        """babeld has seen the interface that it was given."""
+        if (link := self.links.get(nonce)) is not None and self.babel.running:
+            link.speak(self.index, True)
+
+    def _leave_babel(self, nonce: str) -> None:
+        """babeld flushes an interface; a server's device, shared by its clients, stays."""
+        link = self.links.get(nonce)
+        if link is None or (link.carrier.openvpn and self.tunnels.client(nonce) is None):
+            return
+        link.speak(self.index, False)
+        self.babel.down(nonce)
 
     def _told_end(self, nonce: str) -> None:
         self._last_words.discard(nonce)

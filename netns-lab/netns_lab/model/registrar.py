@@ -129,7 +129,7 @@ class Registrar:
                 self.bootstrap()  # so that the registry knows, too
                 return
         seen = (PeerSeen(p.prefix, p.endpoints, p.relayed) for p in response.peers)
-        self._node.post(PeersLearned(tuple(seen)))
+        self._node.post(PeersLearned(tuple(seen), by_registry=True))
 
     # --- the relay --------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from netns_lab.model.node import Node
 
 CREATE_S = 0.15
-"""wireguard-go's start, the device's set-up, babeld's ``interface`` command."""
+"""wireguard-go's start, the device's set-up."""
 CONNECT_S = 5.0
 """OpenVPN's ``--connect-timeout``."""
 
@@ -67,7 +67,7 @@ class TunnelManager:
         self._node.udp.ask(_address(command.server), done)
 
     def create(self, record: TunnelRecord) -> None:
-        """Make the device or the connection, and give it to babeld."""
+        """Make the device or the connection."""
         self._made[record.tunnel] = record
         if record.transport == WIREGUARD:
             self._node.later(CREATE_S, partial(self._create_wireguard, record))
@@ -127,6 +127,7 @@ class TunnelManager:
         self._node.udp.remove(nonce)
         if (carrier := self._clients.pop(nonce, None)) is not None:
             carrier.close()
+        self._node.probes.forget(nonce)
         self._mesh.unlink_end(nonce, self._node)
         self._mesh.refresh(self._node)
 

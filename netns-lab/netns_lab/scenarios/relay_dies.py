@@ -8,7 +8,7 @@ Expected: a sends to b by a relay; when the switch drops everything to and from 
 stays up, the flow goes on by the other one within 1.0 s (95 % of the trials), and nothing is routed to it.
 """
 
-from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.scenarios.scenario import Scenario
 from netns_lab.stage.conditions import every_tunnel, full_mesh, no_route_through, reachable
 from netns_lab.stage.figures import percentile
 from netns_lab.stage.stage import Stage
@@ -45,12 +45,5 @@ async def play(stage: Stage) -> None:
 
 
 SCENARIO = Scenario(
-    "the relay in use dies silently, and the flow goes on by another",
-    "two_relays.toml",
-    play,
-    not_yet=NotYet(
-        {"blackout_p95": "4.1 and 3.9 s, trials of 2.5 to 4.1 s"},
-        "a dead tunnel is noticed by Babel's hellos only: the node does not probe its tunnels",
-        4,
-    ),
+    "the relay in use dies silently, and the flow goes on by another", "two_relays.toml", play
 )

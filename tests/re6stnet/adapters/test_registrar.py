@@ -243,7 +243,7 @@ def test_a_node_with_a_public_address_announces_it_and_asks_again(store: SqliteS
         assert one.endpoints == both(PUBLIC, "FR")
         assert told.events == [
             EndpointsChanged(both(PUBLIC, "FR")),
-            PeersLearned((PeerSeen(PEER, (), relayed=True),)),
+            PeersLearned((PeerSeen(PEER, (), relayed=True),), by_registry=True),
         ]
         await one.bootstrap()
         assert client.announced[2:] == [both(PUBLIC, "FR")]
@@ -257,7 +257,7 @@ def test_behind_a_nat_there_is_nothing_to_announce(store: SqliteStore) -> None:
         one = registrar(client, store, told)
         await one.bootstrap()
         assert client.announced == [()]
-        assert told.events == [PeersLearned((PeerSeen(PEER),))]
+        assert told.events == [PeersLearned((PeerSeen(PEER),), by_registry=True)]
 
     in_virtual_time(story())
 
@@ -283,7 +283,7 @@ def test_addresses_that_the_operator_gave_win(store: SqliteStore) -> None:
         assert one.endpoints == both(given)
         await one.bootstrap()
         assert client.announced == [both(given)]
-        assert told.events == [PeersLearned((PeerSeen(PEER, (), relayed=True),))]
+        assert told.events == [PeersLearned((PeerSeen(PEER, (), relayed=True),), by_registry=True)]
 
     in_virtual_time(story())
 

@@ -131,6 +131,19 @@ async def test_a_neighbour_is_lost_once(tmp_path: Path, how: str) -> None:
         assert await w.nothing_more() == []
 
 
+async def test_what_babeld_keeps_of_a_neighbour_from_before_a_flush_is_not_its_loss(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        w.routing.bind(ONE, "re6st1", LINE_ONE)
+        w.neighbour("re6st1", LINE_ONE)
+        assert await w.told.next() == NeighbourChanged(ONE, True, 20000)
+        old = f"neighbour 99999 address {LINE_ONE} if re6st1 reach 0{{}} ureach 0000 rxcost 65535 txcost 16"
+        for reach in ("fff", "00f"):
+            w.babeld.put([f"{old.format(reach)} rtt 20.000 rttcost 80 cost {INFINITY}"])
+        assert await w.nothing_more() == []
+        w.babeld.flush("neighbour", "99999")
+        assert await w.nothing_more() == []
+
+
 async def test_routes_come_change_and_go(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         w.routing.bind(ONE, "re6st1", LINE_ONE)

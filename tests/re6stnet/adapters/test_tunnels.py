@@ -56,7 +56,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 async def make(daemon: Daemon, record: TunnelRecord) -> None:
     await daemon.tunnels.prepare(Prepare(N, PEER, record.transport, None))
     await daemon.tunnels.create(record)
-    await daemon.introduced()
+    await daemon.tunnels.join(N)
 
 
 def nothing_left(daemon: Daemon) -> bool:
@@ -67,6 +67,7 @@ def nothing_left(daemon: Daemon) -> bool:
     assert daemon.babeld.interfaces == set()
     assert daemon.tunnels.saved(N) is None
     assert daemon.tunnels._local == {}
+    assert daemon.prober.probed == {}
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as again:
         again.bind(("::", 41258))  # the local port is free
     return True
@@ -81,8 +82,10 @@ async def test_a_wireguard_tunnel_from_its_port_to_babeld_and_back(machine: Mach
     assert len(prepared.public_key) == 44
     await daemon.tunnels.create(WG)
     assert daemon.told.events[1:] == [Created(N)]
-    await daemon.introduced()
-    assert machine.steps == ["rules set", "wireguard create", f"babeld adds {DEVICE}"]
+    assert machine.steps == ["rules set", "wireguard create"]
+    assert daemon.prober.probed == {N: (DEVICE, link_local(N, PEER))}
+    await daemon.tunnels.join(N)
+    assert daemon.babeld.interfaces == {DEVICE}
     assert machine.ports == {41258: (UDP, UDP.ip)}
     saved = daemon.tunnels.saved(N)
     assert saved is not None
@@ -94,47 +97,44 @@ async def test_a_wireguard_tunnel_from_its_port_to_babeld_and_back(machine: Mach
     assert nothing_left(daemon)
 
 
-async def test_babeld_hears_of_a_device_when_its_peer_has_answered(machine: Machine) -> None:
+async def test_a_tunnel_leaves_babeld_and_comes_back_with_its_device_untouched(machine: Machine) -> None:
     daemon = Daemon(machine)
-    machine.answers[DEVICE] = asyncio.Event()
-    await daemon.tunnels.prepare(PREPARE)
-    await daemon.tunnels.create(WG)
-    assert daemon.told.events[1:] == [Created(N)]
+    await make(daemon, WG)
+    machine.steps.clear()
+    await daemon.tunnels.leave(N)
     assert daemon.babeld.interfaces == set()
-    machine.answers[DEVICE].set()
-    await daemon.introduced()
-    assert daemon.babeld.interfaces == {DEVICE}
+    assert list(daemon.prober.probed) == [N]
+    await daemon.tunnels.join(N)
+    assert machine.steps == [f"babeld flushes {DEVICE}", f"babeld adds {DEVICE}"]
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 
 
 async def test_a_tunnel_whose_peer_never_answers_is_removed_without_babeld(machine: Machine) -> None:
     daemon = Daemon(machine)
-    machine.answers[DEVICE] = asyncio.Event()
     await daemon.tunnels.prepare(PREPARE)
     await daemon.tunnels.create(WG)
     await daemon.tunnels.remove(N)
-    machine.answers[DEVICE].set()
     assert f"babeld adds {DEVICE}" not in machine.steps
     assert nothing_left(daemon)
 
 
-@pytest.mark.parametrize("error", [RouterError("no"), PeerError("no"), ZeroDivisionError("no")])
-async def test_a_device_that_babeld_refuses_is_broken(machine: Machine, error: Exception) -> None:
+async def test_a_device_that_cannot_be_probed_fails_and_leaves_nothing(machine: Machine) -> None:
     daemon = Daemon(machine)
-    machine.fail[f"babeld adds {DEVICE}"] = error
-    await make(daemon, WG)
-    machine.fail.clear()
-    assert daemon.told.events[-1] == Broken(N, "no")
+    machine.fail["probe"] = RouterError("no")
+    with pytest.raises(RouterError):
+        await make(daemon, WG)
+    assert Created(N) not in daemon.told.events
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 
 
-async def test_an_openvpn_client_gets_to_babeld_when_it_is_connected(machine: Machine) -> None:
+async def test_an_openvpn_client_gets_to_babeld_when_its_server_answers(machine: Machine) -> None:
     daemon = Daemon(machine)
     await make(daemon, CLIENT)
     assert machine.steps == ["openvpn create", "openvpn connected", f"babeld adds {DEVICE}"]
     assert daemon.told.events == [Prepared(N, ""), Created(N)]
+    assert daemon.prober.probed == {N: (DEVICE, link_local("server", PEER))}
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 
@@ -150,6 +150,9 @@ async def test_a_client_of_our_tcp_server_costs_its_address_and_is_sent_away_at_
     assert saved.device == SERVER_DEVICE
     assert daemon.routing._tunnels == {(SERVER_DEVICE, link_local(N, PEER)): N}
     assert daemon.tunnels.tcp_clients() == {PEER.cn}
+    assert daemon.prober.probed == {N: (SERVER_DEVICE, link_local(N, PEER))}
+    await daemon.tunnels.leave(N)
+    assert machine.steps == [], "the device is that of others, too"
     await daemon.tunnels.remove(N)
     assert machine.steps == [f"expel {PEER.cn}"]
     assert daemon.tunnels.tcp_clients() == frozenset()
@@ -199,7 +202,6 @@ async def test_the_mapped_address_is_asked_from_the_very_port(machine: Machine) 
         (WG, "wireguard create"),
         (CLIENT, "openvpn create"),
         (CLIENT, "openvpn connected"),
-        (CLIENT, f"babeld adds {DEVICE}"),
     ],
 )
 @pytest.mark.parametrize("error", [RouterError("no"), PeerError("no"), ZeroDivisionError()])

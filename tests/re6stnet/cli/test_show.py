@@ -28,7 +28,8 @@ from re6stnet.cli.show import main
 
 TUNNEL = TunnelStatus(
     tunnel="0123456789abcdef" * 2, peer="21845/16", transport="wireguard", device="re6st01234567",
-    state="connecting", role="client", rtt_ms=123.456, since_s=93784.0, pid=7, destinations=12,
+    state="connecting", role="client", rtt_ms=123.456, probe_rtt_ms=None, loss=0.125,
+    since_s=93784.0, pid=7, destinations=12,
     endpoint="2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,65535,udp6,FR",
 )  # fmt: skip
 ROUTE = RouteStatus(
@@ -90,7 +91,7 @@ def test_everything_is_there_one_row_a_line(tmp_path: Path, capsys: pytest.Captu
     # The fastest first, those not measured yet last.
     assert [row[0] for row in rows] == ["2/16", "21845/16", "21845/16"]
     assert rows[1] == [
-        "21845/16", "wireguard", "connecting", "client", "123.5", "ms", "1d02h", "12", "re6st01234567",
+        "21845/16", "wireguard", "connecting", "client", "123.5", "ms", "12%", "1d02h", "12", "re6st01234567",
         "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,65535,udp6,FR",
     ]  # fmt: skip
     assert rows[2][4] == "-"

@@ -1,0 +1,1 @@
+"""C code of re6stnet; each part has a plain-Python reference that tests hold it to."""
