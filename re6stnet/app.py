@@ -123,6 +123,7 @@ class Daemon:
             routing.follow(babeld.client),
             registrar.refresh(),
             spreader.run(),
+            self._members.renew(),
             self._remember_peers(node.engine),
         )
 
@@ -241,6 +242,7 @@ class Daemon:
         stack.push_async_callback(babeld.stop)
         await babeld.start()
         await server.join(babeld, lambda: tunnels.interface)
+        self._members.on_renewed(server.renewed)
         self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)

@@ -2,13 +2,14 @@
 
 Credentials        own certificate, TLS in both directions
 Clock              the host's clock, corrected
+Renewal            of our certificate, by the registry
 ParametersKeeper   what the network has decided, revocations among it  <-- registry, Spreader
 PeerHttp, PeerApi  questions to peers, and theirs
 """
 
 import contextlib
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from cryptography import x509
 
@@ -23,6 +24,7 @@ from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.parameters import ParametersKeeper
 from re6stnet.adapters.peer_api import MESSAGE_PATH, Handler, PeerApi
 from re6stnet.adapters.peer_http import PeerHttp
+from re6stnet.adapters.renewal import Renewal
 from re6stnet.adapters.spreading import AT_ONCE, Spreader
 from re6stnet.adapters.status import MembershipStatus
 from re6stnet.adapters.store import SqliteStore
@@ -44,6 +46,7 @@ class Membership:
         self._mark = mark
         self.credentials = Credentials(settings.ca, settings.cert, settings.key)
         self.clock = Clock(self.identity)
+        self.renewal: Renewal | None = None
         self.keeper = ParametersKeeper(
             self.credentials.ca, store, post, own_serial=lambda: self.identity.serial
         )
@@ -71,7 +74,7 @@ class Membership:
             )
 
     def registry_client(self, stack: contextlib.AsyncExitStack) -> RegistryClient:
-        """Calls of the registry, which also tell the time.  Raises ConfigError."""
+        """Calls of the registry, which also tell the time, and renew our certificate.  Raises ConfigError."""
         client = RegistryClient(
             self._settings.registry,
             self.credentials.ca,
@@ -82,7 +85,18 @@ class Membership:
             on_date=self.clock.registry_says,
         )
         stack.push_async_callback(client.close)
+        self.renewal = Renewal(self.credentials, client, self.clock, self._rng)
         return client
+
+    def on_renewed(self, follow: Callable[[], Awaitable[None]]) -> None:
+        """Have this called whenever we have another certificate."""
+        assert self.renewal is not None, "registry_client() was not called"
+        self.renewal.followers.append(follow)
+
+    async def renew(self) -> None:
+        """Keep our certificate in date, until cancelled."""
+        assert self.renewal is not None, "registry_client() was not called"
+        await self.renewal.run()
 
     async def start_http(self, stack: contextlib.AsyncExitStack) -> PeerHttp:
         """Be able to ask peers."""
@@ -120,7 +134,7 @@ class Membership:
             revoked=self.keeper.revokes_us,
             clock_wrong_by_s=round(wrong_by_s, 1),
             clock_source=self.clock.source,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *(self.renewal.warnings() if self.renewal else ())),
         )
 
     def spreader(self, neighbours: Callable[[], Collection[Prefix]]) -> Spreader:

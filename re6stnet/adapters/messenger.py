@@ -44,6 +44,7 @@ CLOSE_S = 1.0
 REPLY_S = 9.0
 """How long the bearer of an offer waits for our answer."""
 MAX_WAITING = 64
+COMPLAIN_EVERY_S = 60.0
 
 
 class PeerMessenger:
@@ -69,6 +70,7 @@ class PeerMessenger:
         self._post = post
         self._replies: dict[str, asyncio.Future[bytes]] = {}
         self._by_relay: deque[tuple[float, Message, tuple[Endpoint, ...]]] = deque(maxlen=MAX_WAITING)
+        self._complain_at = 0.0
         self._again: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -178,7 +180,15 @@ class PeerMessenger:
         try:
             self._receive(frame.message.encode())
         except WireError as exc:
-            log.warning("dropped a relayed message of %s: %s", frame.peer, exc)
+            self._complain(frame.peer, exc)
+
+    def _complain(self, peer: Prefix, error: WireError) -> None:
+        """A warning once in a while; whoever sends nonsense sends much of it."""
+        now = asyncio.get_running_loop().time()
+        level = logging.WARNING if now >= self._complain_at else logging.DEBUG
+        if level == logging.WARNING:
+            self._complain_at = now + COMPLAIN_EVERY_S
+        log.log(level, "dropped a relayed message of %s: %s", peer, error)
 
     async def _after_relay(self, message: Message, endpoints: tuple[Endpoint, ...]) -> None:
         try:

@@ -25,6 +25,8 @@ MAX_CLIENTS = 40
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 RECONCILE_S = 15.0
 """A client without an accepted tunnel is sent away when it is there at two looks, so far apart."""
+RENEW_S = 7 * 86400.0
+"""How long the server may go on with a certificate that has been renewed: that cuts its clients off."""
 _SAVED = "openvpn_server"
 
 
@@ -58,6 +60,8 @@ class TcpServer:
         self._port = port
         self._accepted = accepted
         self._control_port = 0
+        self._renewed_at: float | None = None
+        """Monotonic seconds since when the server's certificate is not ours any more."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, control_port: int, revoked: Iterable[int]) -> bool:
@@ -132,6 +136,19 @@ class TcpServer:
             work.append(self._reconcile(self._accepted))
         self._tasks = [asyncio.get_running_loop().create_task(part) for part in work]
 
+    async def renewed(self) -> None:
+        """We have another certificate: the server is started anew once nobody is there, or in a week."""
+        self._renewed_at = asyncio.get_running_loop().time()
+
+    async def _restart_if_due(self, present: Collection[object]) -> None:
+        due = self._renewed_at is not None and (
+            not present or asyncio.get_running_loop().time() - self._renewed_at > RENEW_S
+        )
+        if due:
+            self._renewed_at = None
+            log.info("the OpenVPN server is started anew, with our new certificate")
+            await self._server.stop()  # _keep() starts the next one
+
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         delay_s = FIRST_RETRY_S
@@ -163,6 +180,7 @@ class TcpServer:
             for cn, _ in strangers & before:
                 await self.expel(cn)
             before = strangers
+            await self._restart_if_due(present)
 
     async def stop(self) -> None:
         """Stop the server and remove its device."""

@@ -20,7 +20,7 @@ from re6stnet.adapters.openvpn import OpenvpnHandle, OpenvpnServer
 from re6stnet.adapters.openvpn_management import Client
 from re6stnet.adapters.routing import link_local
 from re6stnet.adapters.store import SqliteStore
-from re6stnet.adapters.tcp_server import LAST_RETRY_S, RECONCILE_S, TcpServer
+from re6stnet.adapters.tcp_server import LAST_RETRY_S, RECONCILE_S, RENEW_S, TcpServer
 from re6stnet.adapters.tunnels import SERVER_DEVICE, SERVER_NAME
 from tests.helpers.node_fakes import FakeBabeldSupervisor
 from tests.helpers.node_time import in_virtual_time, settle
@@ -318,6 +318,31 @@ def test_a_client_without_a_tunnel_is_sent_away_but_not_before_its_time(store: S
         assert machine.clients == [client("4/16", 9)]
         await asyncio.sleep(RECONCILE_S)
         assert machine.clients == []
+        await tcp.stop()
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_with_a_new_certificate_it_is_started_anew_when_nobody_is_there_or_in_a_week(
+    store: SqliteStore, busy: bool
+) -> None:
+    async def story() -> None:
+        machine = Machine()
+        machine.ready.set()
+        tcp, _ = daemon(machine, store, accepted=lambda: {"2/16"})
+        await tcp.start(CONTROL_PORT, ())
+        await join(tcp)
+        machine.clients = [client("2/16")] if busy else []
+        await asyncio.sleep(2 * RECONCILE_S)
+        assert len(machine.started) == 1
+        await tcp.renewed()
+        await asyncio.sleep(RENEW_S - 3600 if busy else 0)
+        assert len(machine.started) == 1
+        await asyncio.sleep(3700)
+        assert len(machine.started) == 2
+        await asyncio.sleep(3 * RENEW_S if not busy else 3600)
+        assert len(machine.started) == 2
         await tcp.stop()
 
     in_virtual_time(story())
