@@ -26,7 +26,7 @@ fuzz: setup  ## feed every decoder of untrusted bytes for a long time
 clean:  ## remove everything the other commands made in this directory
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name .git -prune -o \( -name __pycache__ -o -name '*.so' -o -name '*.o' \) -prune -exec rm -rf {} +
-	rm -f babel_ctl/_native/_reader.c re6stnet/_native/_prober.c netns-lab/netns_lab/_native/_switch.c netns-lab/netns_lab/_native/_paths.c
+	rm -f babel_ctl/_native/_reader.c re6stnet/_native/_gains.c re6stnet/_native/_prober.c netns-lab/netns_lab/_native/_switch.c netns-lab/netns_lab/_native/_paths.c
 
 setup:
 	@tools/setup

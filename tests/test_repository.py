@@ -30,6 +30,7 @@ LONG, TOO_LONG = 400, 500
 WITHOUT_TEST_MODULE = {
     "babel_ctl/_native/build_reader.py": "build recipe; its product is tested as babel_ctl.client",
     "re6stnet/_native/build_prober.py": "build recipe; its product is tested as re6stnet.adapters.prober",
+    "re6stnet/_native/build_gains.py": "build recipe; its product is tested as re6stnet.engine.gains",
     "netns-lab/netns_lab/_native/build_paths.py": "build recipe; its product is the simulator, tested",
     "netns-lab/netns_lab/_native/build_switch.py": "build recipe; its product is the switch, tested",
 }

@@ -312,7 +312,7 @@ class Engine:
         content = not refresh_due and self.tunnels.opened() == self._wanted_tunnels()
         if content and now < self._bridge_until and self._swap is None:
             return self._bridge(now)
-        decision = Decision() if content else decide(self._view(now, refresh_due), rng=self._rng)
+        decision: Decision[Prefix] = Decision() if content else decide(self._view(now), rng=self._rng)
         commands: list[Command] = self._ask_endpoints(now)
         under_way = sum(t.initiator and t.state in UNDER_WAY for t in self.tunnels)
         if decision.open and under_way >= MAX_ATTEMPTS:
@@ -343,12 +343,11 @@ class Engine:
             self._swap = (new.nonce, "")
         return commands
 
-    def _view(self, now: float, refresh_due: bool) -> View:
+    def _view(self, now: float) -> View[Prefix]:
         return View(
             tunnels=tuple(self._tunnel_view(t) for t in self.tunnels if t.state is not State.SILENT),
             candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
             client_count=self._wanted_tunnels(),
-            refresh_due=refresh_due,
             swapping=self._swap is not None,
         )
 
@@ -357,13 +356,14 @@ class Engine:
         served = any(not t.initiator and t.state is State.ACTIVE for t in self.tunnels)
         return wanted if served or self.tunnels.endpoints else min(wanted, UNREACHABLE_NODE_TUNNELS)
 
-    def _tunnel_view(self, tunnel: Tunnel) -> TunnelView:
+    def _tunnel_view(self, tunnel: Tunnel) -> TunnelView[Prefix]:
         return TunnelView(
             tunnel=tunnel.nonce,
             peer=tunnel.peer,
             initiator=tunnel.initiator,
             active=tunnel.state is State.ACTIVE,
-            rtt_us=tunnel.rtt_us,
+            drawn=True,
+            wanted=self._swap is not None and tunnel.nonce in self._swap,
             carried=len(self.routes.carried(tunnel.nonce)),
             expendable=self.routes.expendable(tunnel.nonce),
         )

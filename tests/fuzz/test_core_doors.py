@@ -12,6 +12,16 @@ from hypothesis import strategies as st
 
 from re6st_core import peer_wire, registry_wire
 from re6st_core.address import Endpoint, decode_endpoint_untrusted, decode_endpoints_untrusted
+from re6st_core.distance_wire import (
+    MAX_DATAGRAM,
+    DistanceAnswer,
+    DistanceQuestion,
+    NamedPeer,
+    decode_answer_untrusted,
+    decode_question_untrusted,
+    encode_answer,
+    encode_question,
+)
 from re6st_core.errors import CertificateError, WireError
 from re6st_core.http_date import decode_http_date_untrusted, http_date
 from re6st_core.identity import check_fingerprint, load_certificate_untrusted, verify_node_certificate
@@ -82,6 +92,25 @@ def altered(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
         else:
             del changed[member]
     return changed
+
+
+DISTANCES = DistanceQuestion(bytes(8), (1, 2, 3))
+TOLD = DistanceAnswer(
+    bytes(8),
+    (5, 65535),
+    True,
+    (NamedPeer(NODE_PREFIX, decode_endpoint_untrusted("192.0.2.1,1194,udp,FR"), True),),
+)
+
+
+@given(st.binary() | damaged(encode_question(DISTANCES), encode_answer(TOLD, 200)))
+def test_distances(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        question = decode_question_untrusted(data)
+        assert encode_question(question) == data
+    with contextlib.suppress(WireError):
+        answer = decode_answer_untrusted(data)
+        assert decode_answer_untrusted(encode_answer(answer, MAX_DATAGRAM)) == answer
 
 
 @given(st.text() | nearly_endpoints)

@@ -20,7 +20,7 @@ PACKAGES = {
     "netns_lab": ROOT / "netns-lab" / "netns_lab",
 }
 _NOT_OURS = re.compile(r"\..*|build|dist|__pycache__|.*\.egg-info")
-_GENERATED = {"_paths.c", "_prober.c", "_reader.c", "_switch.c"}
+_GENERATED = {"_gains.c", "_paths.c", "_prober.c", "_reader.c", "_switch.c"}
 _TEXT = {".py", ".c", ".h", ".md", ".toml", ".sh", ".svg", ".1", ".5", ".8", ".conf", ".service", ".sql", ""}
 
 

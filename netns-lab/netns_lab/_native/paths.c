@@ -91,9 +91,10 @@ static void grow(const paths_mesh *mesh, int32_t destination, int32_t relay_us, 
 
 /* For each destination: RTT of the path and number of hops from every node (count x nodes; -1: no route).  Both may
  * be NULL.  carried[arc] grows by one for each of these destinations that the arc's owner reaches through it.
- * relay_us is added for each node on the way that forwards.  Returns -1 when there is no memory. */
+ * metric (nodes x nodes, may be NULL): in a destination's own row, each node's metric to it.  relay_us is added for
+ * each node on the way that forwards.  Returns -1 when there is no memory. */
 int paths_routes(const paths_mesh *mesh, const int32_t *destinations, int32_t count, int32_t relay_us,
-                 int32_t *carried, int64_t *path_us, int16_t *hops)
+                 int32_t *carried, int64_t *path_us, int16_t *hops, uint16_t *metric)
 {
     size_t n = mesh->nodes;
     int32_t *block = malloc((INFINITE + 4 * n) * sizeof *block);
@@ -111,12 +112,27 @@ int paths_routes(const paths_mesh *mesh, const int32_t *destinations, int32_t co
             if (hops)
                 t.hops = hops + i * n;
             grow(mesh, destinations[i], relay_us, &t, carried);
+            for (size_t node = 0; metric && node < n; node++)
+                metric[destinations[i] * n + node] = t.metric[node];
         }
     }
     free(block);
     free(own_us);
     free(own_hops);
     return failed ? -1 : 0;
+}
+
+/* Some lines of that table: the metric of each of some nodes (rows) to each of some destinations, and what it costs to
+ * get to that node (plus). */
+void paths_metrics(const uint16_t *metric, int32_t nodes, const int32_t *of, const int32_t *plus, int32_t count,
+                   const int32_t *destinations, int32_t width, int32_t *out)
+{
+    for (int32_t row = 0; row < count; row++) {
+        for (int32_t k = 0; k < width; k++) {
+            int32_t sum = metric[(size_t)destinations[k] * nodes + of[row]] + plus[row];
+            *out++ = sum < INFINITE ? sum : INFINITE;
+        }
+    }
 }
 
 /* The value that sorting would put at this rank (from 0); reorders the values (Hoare's selection). */

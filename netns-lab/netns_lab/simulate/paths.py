@@ -29,6 +29,31 @@ class Paths:
     hops: "array[int]"
 
 
+class Metrics:
+    """The metric of every node to every node, as Babel's tables have it; ``INFINITE``: no route."""
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+        self._table = array("H", bytes(2 * nodes * nodes))
+        self.buffer = ffi.from_buffer("uint16_t[]", self._table)
+
+    def rows(self, of: "array[int]", plus: "array[int]", destinations: "array[int]") -> "array[int]":
+        """One row for each of some nodes: its metric to each of the destinations, ``plus`` a cost for each
+        row."""
+        found = array("i", bytes(4 * len(of) * len(destinations)))
+        lib.paths_metrics(
+            self.buffer,
+            self.nodes,
+            ffi.from_buffer("int32_t[]", of),
+            ffi.from_buffer("int32_t[]", plus),
+            len(of),
+            ffi.from_buffer("int32_t[]", destinations),
+            len(destinations),
+            ffi.from_buffer("int32_t[]", found),
+        )
+        return found
+
+
 def find_routes(
     arcs: Arcs,
     *,
@@ -36,11 +61,13 @@ def find_routes(
     rtt_us: "array[int]",
     sampled: Sequence[int],
     relay_us: int,
+    metrics: "Metrics | None" = None,
 ) -> tuple["array[int]", Paths]:
     """All routes; returns for each arc how many destinations its owner reaches through it, and paths.
 
     ``cost``: what the arc's owner adds to the metric, at least 1.  ``rtt_us``: the truth.  ``sampled``: the
-    destinations whose paths are wanted; the count for each arc is over all destinations.
+    destinations whose paths are wanted; the count for each arc is over all destinations.  ``metrics``:
+    filled.
     """
     known = set(sampled)
     others = [node for node in range(arcs.nodes) if node not in known]
@@ -52,7 +79,8 @@ def find_routes(
 
     def grow(job: tuple[Sequence[int], bool], _stop: threading.Event) -> tuple["array[int]", Paths]:
         destinations, keep = job
-        return _grow(mesh, len(arcs.to), destinations, arcs.nodes if keep else 0, relay_us)
+        row = arcs.nodes if keep else 0
+        return _grow(mesh, len(arcs.to), destinations, row=row, relay_us=relay_us, metrics=metrics)
 
     carried = array("i", bytes(4 * len(arcs.to)))
     done = in_parallel(grow, work)
@@ -65,7 +93,13 @@ def find_routes(
 
 
 def _grow(
-    mesh: Any, arcs: int, destinations: Sequence[int], row: int, relay_us: int
+    mesh: Any,
+    arcs: int,
+    destinations: Sequence[int],
+    *,
+    row: int,
+    relay_us: int,
+    metrics: "Metrics | None",
 ) -> tuple["array[int]", Paths]:
     """Routes to some destinations; ``row``: how many paths to each are wanted, all or none."""
     carried = array("i", bytes(4 * arcs))
@@ -81,6 +115,7 @@ def _grow(
         ffi.from_buffer("int32_t[]", carried),
         ffi.from_buffer("int64_t[]", paths) if row else ffi.NULL,
         ffi.from_buffer("int16_t[]", hops) if row else ffi.NULL,
+        ffi.NULL if metrics is None else metrics.buffer,
     )
     if failed:
         raise MemoryError

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from netns_lab.simulate.connectivity import parts
 from netns_lab.simulate.ledger import Ledger
 from netns_lab.simulate.overlay import Arcs, Overlay
+from netns_lab.simulate.paths import INFINITE, Metrics
 from netns_lab.simulate.traffic import Exchange
 
 REGISTRY_NODE = 0
@@ -41,7 +42,10 @@ class Table:
 
     arcs: Arcs
     measured_us: "array[int]"
+    cost: "array[int]"
+    """What the metric makes of it."""
     carried: "array[int]"
+    metrics: Metrics
 
 
 class Senses:
@@ -52,11 +56,15 @@ class Senses:
         overlay: Overlay,
         *,
         may_accept: Callable[[int], bool],
+        measure: Callable[[int, int], int],
         rng: random.Random,
     ) -> None:
-        """``may_accept``: whether a node has room for one more tunnel of another."""
+        """``may_accept``: whether a node has room for one more tunnel of another.  ``measure``: what a node
+        would find the underlay RTT to another to be, now.
+        """
         self._overlay = overlay
         self._may_accept = may_accept
+        self._measure = measure
         self._rng = rng
         self._table: Table | None = None
         self._part = array("i", range(overlay.nodes))
@@ -109,6 +117,22 @@ class Senses:
         """
         return len(self._overlay.peers(node)) > 1 or not self.carried(node, peer)
 
+    def metrics(self, node: int, destinations: "array[int]") -> "array[int]":
+        """Metric of the node's own route to each destination."""
+        return self._seen.metrics.rows(array("i", [node]), array("i", [0]), destinations)
+
+    def metrics_via(self, node: int, destinations: "array[int]") -> "dict[int, array[int]]":
+        """Metric of the route to each destination through the tunnel with each peer: all that peers announce.
+
+        Not through tunnels that are newer than the table.
+        """
+        seen, width, held = self._seen, len(destinations), self.tunnels(node)
+        first, end = seen.arcs.first[node : node + 2]
+        arcs = [arc for arc in range(first, end) if seen.arcs.to[arc] in held]
+        peers, costs = (array("i", map(values.__getitem__, arcs)) for values in (seen.arcs.to, seen.cost))
+        rows = seen.metrics.rows(peers, costs, destinations)
+        return {peer: rows[k * width : (k + 1) * width] for k, peer in enumerate(peers)}
+
     # --- what it can ask --------------------------------------------------------------------------------
 
     def ask_registry(self, node: int, count: int, price: Exchange) -> list[int]:
@@ -122,6 +146,32 @@ class Senses:
         if not self.is_routed(node, peer):
             raise ValueError(f"{node} has no route to {peer}")
         self.ledger.add(price, node, peer)
+
+    def probe(self, node: int, peer: int, price: Exchange) -> int:
+        """Underlay RTT to a peer, microseconds, as measured now."""
+        self.ledger.add(price, node, peer)
+        return self._measure(node, peer)
+
+    def ask_in_vain(self, node: int, price: Exchange) -> None:
+        """A question that gets no answer."""
+        self.ledger.add(price, node)
+
+    def ask_metrics(self, node: int, peer: int, destinations: "array[int]", price: Exchange) -> "array[int]":
+        """The peer's metric of each destination, by its table of the last round, but not through the
+        asker."""
+        self.ask(node, peer, price)
+        if node not in self.tunnels(peer):
+            return self.metrics(peer, destinations)
+        others = (row for via, row in self.metrics_via(peer, destinations).items() if via != node)
+        found = array("i", map(min, zip(*others, strict=True))) or array("i", [INFINITE] * len(destinations))
+        for k, destination in enumerate(destinations):
+            if destination == peer:
+                found[k] = 0
+        return found
+
+    def has_room(self, peer: int) -> bool:
+        """Whether the peer would take one more tunnel; it says so when it is asked for its metrics."""
+        return self._may_accept(peer)
 
     # --- what it can do ---------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from netns_lab.simulate.figures import Degree, PathFigures, Reference, Spread, p
 from netns_lab.simulate.ledger import Sent
 from netns_lab.simulate.metric import Metric
 from netns_lab.simulate.overlay import Overlay
-from netns_lab.simulate.paths import find_routes
+from netns_lab.simulate.paths import Metrics, find_routes
 from netns_lab.simulate.rules import Limits, Rule
 from netns_lab.simulate.senses import Noise, Senses, Table
 from netns_lab.simulate.traffic import routing_bytes
@@ -80,7 +80,11 @@ class Simulation:
             self._chance["sample"].sample(range(delays.nodes), min(settings.sample, delays.nodes))
         )
         self._references: dict[int, Reference] = {}
-        self._senses = Senses(self.overlay, may_accept=self._may_accept, rng=self._chance["rule"])
+        self._metrics = Metrics(delays.nodes)
+        self._round = 0
+        self._senses = Senses(
+            self.overlay, may_accept=self._may_accept, measure=self._measure, rng=self._chance["rule"]
+        )
         self._rule = settings.rule(self._senses, settings.limits, self._chance["rule"])
 
     def run(self) -> Iterator[Round]:
@@ -88,6 +92,7 @@ class Simulation:
         self._rule.start()
         yield self._look(0)
         for number in range(1, self._settings.rounds + 1):
+            self._round = number
             self._rule.refresh()
             yield self._look(number)
 
@@ -96,6 +101,12 @@ class Simulation:
         return self.overlay.accepted(node) < self._settings.limits.accept and self._settings.rule.may_hold(
             tunnels
         )
+
+    def _measure(self, node: int, peer: int) -> int:
+        """The RTT of this round, as the node would find it."""
+        underlay = self._underlays[self._round % len(self._underlays)]
+        (rtt_us,) = underlay.pairs_us(array("i", [node]), array("i", [peer]))
+        return self._settings.noise.measure(rtt_us, self._chance["noise"])
 
     def _look(self, number: int) -> Round:
         settings, overlay = self._settings, self.overlay
@@ -129,14 +140,16 @@ class Simulation:
         rtt_us = underlay.pairs_us(arcs.owner, arcs.to)
         noise, rng, metric = self._settings.noise, self._chance["noise"], self._settings.metric
         measured_us = array("i", (noise.measure(us, rng) for us in rtt_us))
+        cost = array("i", map(metric.cost, measured_us))
         carried, paths = find_routes(
             arcs,
-            cost=array("i", map(metric.cost, measured_us)),
+            cost=cost,
             rtt_us=rtt_us,
             sampled=self.destinations,
             relay_us=self._settings.relay_us,
+            metrics=self._metrics,
         )
-        self._senses.see(Table(arcs, measured_us, carried))
+        self._senses.see(Table(arcs, measured_us, cost, carried, self._metrics))
         return path_figures(paths, self._reference(number), len(self.destinations))
 
     def _reference(self, number: int) -> Reference:

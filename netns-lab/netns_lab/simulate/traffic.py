@@ -19,6 +19,8 @@ class Exchange:
 
 
 UDP_IPV4, UDP_IPV6, TCP_IPV6 = 28, 48, 72  # headers; TCP with time stamps
+TUNNEL_HEADER = 60
+"""WireGuard in UDP in IPv4; OpenVPN's is much the same."""
 
 # --- ours -----------------------------------------------------------------------------------------------
 
@@ -55,6 +57,13 @@ OUR_CLOSE = _https("close", CLOSE, 0)
 OUR_QUESTION = _https("ask endpoints", 0, ENDPOINTS)
 OUR_BOOTSTRAP = _https("bootstrap", BOOTSTRAP, 0)
 
+OUR_PROBE = Exchange("probe", *_STUN)
+DISTANCES_ASKED, DISTANCES_ANSWERED = 779, 779
+"""A question and its answer (``re6st_core.distance_wire``), which is never longer."""
+OUR_DISTANCES = Exchange(
+    "ask distances", DISTANCES_ASKED + UDP_IPV6 + TUNNEL_HEADER, DISTANCES_ANSWERED + UDP_IPV6 + TUNNEL_HEADER
+)
+
 # --- re6st ----------------------------------------------------------------------------------------------
 
 RE6ST_QUESTION = Exchange("ask endpoints", 750 + 517 + 25 + 24 + 4 * UDP_IPV6, 760 + 290 + 80 + 3 * UDP_IPV6)
@@ -76,14 +85,12 @@ _HELLO, _IHU = 14, 26
 _ROUTE = 12 + 16
 """Router-Id and Update of one destination, its prefix compressed."""
 _BABEL_PACKET = 4 + UDP_IPV6
-_TUNNEL_HEADER = 60
-"""WireGuard in UDP in IPv4; OpenVPN's is much the same."""
 _PAYLOAD = 1200
 
 
 def routing_bytes(*, tunnels: float, destinations: int, hello_s: float, round_s: float) -> float:
     """What babeld sends in a round for its hellos and full updates (each four hellos), by arithmetic."""
-    packet = _BABEL_PACKET + _TUNNEL_HEADER
+    packet = _BABEL_PACKET + TUNNEL_HEADER
     hellos = round_s / hello_s * (packet + _HELLO + _IHU / 3)
     update = destinations * _ROUTE
     updates = round_s / (4 * hello_s) * (update + math.ceil(update / _PAYLOAD) * packet)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netns_lab.simulate.overlay import Overlay
-from netns_lab.simulate.paths import find_routes, quantile
+from netns_lab.simulate.paths import Metrics, find_routes, quantile
 
 
 def test_a_relay_that_is_cheaper_carries_both_destinations() -> None:
@@ -23,6 +23,18 @@ def test_a_relay_that_is_cheaper_carries_both_destinations() -> None:
     }  # fmt: skip
     assert list(paths.rtt_us) == [20_300, 10_000, 0]
     assert list(paths.hops) == [2, 1, 0]
+
+
+def test_metrics_of_every_node_are_kept_and_read_with_what_it_costs_to_get_there() -> None:
+    overlay = Overlay(4)
+    overlay.open(0, 1)
+    overlay.open(1, 2)
+    arcs = overlay.arcs()
+    costs = array("i", (10 * (owner + 1) for owner in arcs.owner))
+    metrics = Metrics(4)
+    find_routes(arcs, cost=costs, rtt_us=costs, sampled=[2], relay_us=0, metrics=metrics)
+    wanted = array("i", [0, 2, 3])
+    assert list(metrics.rows(array("i", [0, 1]), array("i", [0, 7]), wanted)) == [0, 30, 65535, 27, 27, 65535]
 
 
 def rtt_us_to_cost(rtt_us: "array[int]") -> "array[int]":

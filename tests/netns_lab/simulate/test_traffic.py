@@ -10,12 +10,22 @@ from cryptography import x509
 from caucase_ca.authority import generate_key, key_to_pem
 from caucase_ca.policy import PrivateKey
 from netns_lab.simulate import traffic
+from netns_lab.simulate.rules.ours import NAMED_PEERS
 from re6st_core.address import Endpoint, Protocol
+from re6st_core.distance_wire import (
+    DistanceAnswer,
+    DistanceQuestion,
+    NamedPeer,
+    decode_answer_untrusted,
+    encode_answer,
+    encode_question,
+)
 from re6st_core.json_wire import encode_json
 from re6st_core.peer_wire import Answer, Close, Offer, encode_signed
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import BootstrapRequest, EnrolRequest
 from re6st_core.stun import BindingRequest, BindingSuccess, encode_request, encode_success
+from re6stnet.engine.scouting import WIDTH
 from registry.service import Registry
 from tests.helpers.certs import TestCA
 from tests.helpers.registry import make, new_token, now, request_pem
@@ -63,6 +73,11 @@ def test_our_questions_are_as_long_as_said() -> None:
     assert len(encode_json({"endpoints": ENDPOINTS})) == about(traffic.ENDPOINTS)
     assert len(encode_request(BindingRequest(b"t" * 12))) == about(traffic.STUN_REQUEST)
     assert len(encode_success(BindingSuccess(b"t" * 12, ENDPOINTS[0]))) == about(traffic.STUN_ANSWER)
+    assert len(encode_question(DistanceQuestion(bytes(8), (1,) * WIDTH))) == traffic.DISTANCES_ASKED
+    named = (NamedPeer(Prefix(16, 7), ENDPOINTS[0], True),) * 99
+    answer = encode_answer(DistanceAnswer(bytes(8), (1,) * WIDTH, True, named), traffic.DISTANCES_ASKED)
+    assert len(answer) == about(traffic.DISTANCES_ANSWERED)
+    assert len(decode_answer_untrusted(answer).peers) >= NAMED_PEERS
 
 
 Files = tuple[Path, Path]

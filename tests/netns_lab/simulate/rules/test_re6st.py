@@ -1,7 +1,6 @@
 """re6st's rule, and the proof that it is re6st's: known figures on the PlanetLab matrix."""
 
 import random
-from array import array
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from netns_lab.simulate.matrix import read_delays
 from netns_lab.simulate.metric import RE6ST
 from netns_lab.simulate.overlay import Overlay
 from netns_lab.simulate.rules import Limits, Re6stRule
-from netns_lab.simulate.senses import Noise, Senses, Table
+from netns_lab.simulate.senses import Noise, Senses
 from netns_lab.simulate.simulation import Settings, Simulation
+from tests.helpers.simulated import see, senses_of
 
 PLANETLAB = Path(__file__).resolve().parents[4] / "netns-lab" / "data" / "planetlab490_median_ms.csv.xz"
 
@@ -39,16 +39,8 @@ def test_with_re6sts_metric_and_free_forwarding_rtt_falls_as_it_is_known_to() ->
 
 def network(nodes: int, tunnels: int, accept: int = 20) -> tuple[Overlay, Senses, Re6stRule]:
     overlay = Overlay(nodes)
-    senses = Senses(overlay, may_accept=lambda node: overlay.accepted(node) < accept, rng=random.Random(1))
+    senses = senses_of(overlay, accept=accept)
     return overlay, senses, Re6stRule(senses, Limits(tunnels, accept), random.Random(2))
-
-
-def see(overlay: Overlay, senses: Senses, carried: dict[tuple[int, int], int]) -> None:
-    arcs = overlay.arcs()
-    ends = list(zip(arcs.owner, arcs.to, strict=True))
-    senses.see(
-        Table(arcs, array("i", [1000] * len(ends)), array("i", (carried.get(pair, 5) for pair in ends)))
-    )
 
 
 def test_every_node_opens_its_tunnels_and_nobody_accepts_too_many() -> None:
@@ -63,7 +55,7 @@ def test_the_tunnel_that_carries_least_makes_room_for_another_peer() -> None:
     rule.start()
     before = {node: [p for p, own in overlay.peers(node).items() if own] for node in range(60)}
     least = {node: peers[1] for node, peers in before.items()}
-    see(overlay, senses, dict.fromkeys(least.items(), 1))
+    see(overlay, senses, carried=dict.fromkeys(least.items(), 1))
     senses.ledger.close()
     rule.refresh()
     for node, peers in before.items():
@@ -76,7 +68,7 @@ def test_the_tunnel_that_carries_least_makes_room_for_another_peer() -> None:
 def test_who_is_cut_off_comes_back_through_the_registry() -> None:
     overlay, senses, rule = network(10, 1)
     rule.start()
-    see(overlay, senses, {})
+    see(overlay, senses, carried={})
     for _ in range(20):
         rule.refresh()
         senses.settle()
@@ -91,9 +83,9 @@ def test_who_has_never_been_connected_to_holds_two_tunnels() -> None:
             shy.open(node, node + 1 if node < 29 else 0)
     for peer in (1, 2, 3):
         shy.open(7, peer)
-    senses = Senses(shy, may_accept=lambda node: node != 7, rng=random.Random(1))
+    senses = Senses(shy, may_accept=lambda node: node != 7, measure=lambda _a, _b: 1000, rng=random.Random(1))
     rule = Re6stRule(senses, Limits(5, 20), random.Random(2))
     for _ in range(2):
-        see(shy, senses, {})
+        see(shy, senses, carried={})
         rule.refresh()
     assert shy.opened(7) == 2
