@@ -27,7 +27,7 @@ from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
-from re6stnet.adapters import openvpn
+from re6stnet.adapters import newcomers, openvpn
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.netlink import Kernel
@@ -234,6 +234,8 @@ class Daemon:
             prober=prober,
         )
         stack.push_async_callback(server.stop)
+        await newcomers.limit(self._settings.port)
+        stack.push_async_callback(newcomers.lift, self._settings.port)
         server_lives = await server.start(await self._listen_underlay(api), parameters.revoked)
         stack.push_async_callback(one_port.stop)
         stack.push_async_callback(tunnels.close)

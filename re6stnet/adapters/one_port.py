@@ -17,12 +17,12 @@ from typing import Final
 
 from re6st_core.address import Endpoint, IPAddress
 from re6st_core.errors import ConfigError, RouterError
+from re6stnet.adapters import nftables
 
 Source = Endpoint | IPAddress
 """Where a tunnel's packets come from: address and port, or any port of an address."""
 
 _SO_MARK: Final = 36
-_TIMEOUT_S: Final = 10.0
 _LAST_PORT: Final = 65535
 
 # A Binding request (RFC 8489 section 5) begins with 0x0001, a WireGuard message with 0x0100 to 0x0400: a peer
@@ -153,7 +153,7 @@ class OnePort:
         table = _table(self._port)
         async with self._lock:
             self._in_force = None
-            await _nft(f"table inet {table}\ndelete table inet {table}\n")
+            await nftables.load(f"table inet {table}\ndelete table inet {table}\n")
 
     async def _apply(self) -> None:
         """Put the claims into force; all that come while another transaction runs go in one.
@@ -172,7 +172,7 @@ class OnePort:
             wanted = self._claims.owned()
             if wanted != self._in_force:
                 self._in_force = None
-                await _nft(ruleset(self._port, self._mark, wanted))
+                await nftables.load(ruleset(self._port, self._mark, wanted))
                 self._in_force = wanted
 
 
@@ -221,30 +221,3 @@ def _table(port: int) -> str:
 def _set(head: str, kind: str, elements: Iterable[str]) -> str:
     entries = ", ".join(elements)
     return f"  {head} {{ type {kind}; {f'elements = {{ {entries} }};' if entries else ''} }}"
-
-
-async def _nft(text: str) -> None:
-    """Run one transaction: all of it or nothing."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "nft", "-f", "-", stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-    except FileNotFoundError as exc:
-        raise ConfigError("program not found: nft: install the Debian package nftables") from exc
-    except OSError as exc:
-        raise RouterError(f"cannot start nft: {exc.strerror}") from exc
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            _, output = await process.communicate(text.encode())
-    except TimeoutError as exc:
-        raise RouterError(f"nft did not end in {_TIMEOUT_S:g} s") from exc
-    finally:
-        if process.returncode is None:  # it must not come into force after a newer one
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        message = output.decode(errors="replace").strip().partition("\n")[0]
-        if "not permitted" in message:
-            raise ConfigError("cannot change nftables: this needs root (CAP_NET_ADMIN)")
-        raise RouterError(f"nft: {message or f'status {process.returncode}'}")

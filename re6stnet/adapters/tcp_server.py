@@ -21,7 +21,9 @@ from re6stnet.adapters.tunnels import SERVER_DEVICE, SERVER_NAME
 
 log = logging.getLogger(__name__)
 
-MAX_CLIENTS = 40
+MAX_CLIENTS = 256
+"""Also those who have not shown a certificate yet: many more than members may stay, so that some strangers,
+each bounded by :mod:`re6stnet.adapters.newcomers`, do not keep the members out."""
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 RECONCILE_S = 15.0
 """A client without an accepted tunnel is sent away when it is there at two looks, so far apart."""

@@ -6,6 +6,7 @@ privileges, programs); 130 after a Ctrl-C before its end.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader has seen enough; nothing may fail again when Python flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE  # not 0: no verdict was told
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -96,8 +96,10 @@ class Faults:
         sides = ("lan", "inet") if site.nat else ("lan0", "inet")
         remove_firewall(box, bridge=site.nat is None)
         self.story.event(f"{node}: elsewhere, without firewall")
-        yield
-        install_firewall(box, site, inside=sides[0], outside=sides[1], bridge=site.nat is None)
+        try:
+            yield
+        finally:
+            install_firewall(box, site, inside=sides[0], outside=sides[1], bridge=site.nat is None)
         self.story.event(f"{node}: behind its firewall")
 
     # --- machines and daemons ---------------------------------------------------------------------------

@@ -225,7 +225,7 @@ async def test_claims_that_change_nothing_cost_no_transaction(monkeypatch: pytes
         if len(transactions) == 2:
             raise RouterError("nft: no memory")
 
-    monkeypatch.setattr("re6stnet.adapters.one_port._nft", nft)
+    monkeypatch.setattr("re6stnet.adapters.nftables.load", nft)
     one_port = OnePort(PORT, MARK)
     await one_port.start()
     with pytest.raises(RouterError):
@@ -272,17 +272,6 @@ async def test_behind_a_nat_nothing_is_rewritten(pair: list[TestNamespace]) -> N
         await OnePort(PORT, MARK).start({51000: []})
         await OnePort(PORT, MARK, enabled=False).start({51000: [at("192.0.2.2")]})
     assert "re6stnet" not in pair[0].run("nft list tables")
-
-
-async def test_missing_nft_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="Debian package nftables"):
-        await OnePort(PORT, MARK).start()
-
-
-async def test_refusal_of_nft_is_an_error_of_the_router(pair: list[TestNamespace]) -> None:
-    with pair[0].entered(), pytest.raises(RouterError, match="nft"):
-        await OnePort(99999, MARK).start()
 
 
 def test_rules_name_each_source_once() -> None:
