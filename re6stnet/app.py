@@ -35,6 +35,7 @@ from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
 from re6stnet.adapters.peer_api import PEER_PORT, PeerApi
 from re6stnet.adapters.prober import Prober
+from re6stnet.adapters.proving import Prover
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
@@ -48,6 +49,7 @@ from re6stnet.adapters.wireguard import WireguardDevices
 from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
+from re6stnet.explanation import Explainer
 from re6stnet.membership import Membership
 from re6stnet.node import Events, Node
 from re6stnet.report import Reporter
@@ -114,7 +116,7 @@ class Daemon:
             return
         assert self._members.keeper.parameters is not None
         await self._set_kernel(stack, kernel)
-        node, routing, babeld, spreader = await self._start(
+        node, routing, babeld, spreader, prover = await self._start(
             stack, client, kernel, registrar, self._members.keeper.parameters
         )
         await _until(
@@ -124,6 +126,7 @@ class Daemon:
             registrar.refresh(),
             spreader.run(),
             self._members.renew(),
+            prover.run(),
             self._remember_peers(node.engine),
         )
 
@@ -175,7 +178,7 @@ class Daemon:
         kernel: Kernel,
         registrar: Registrar,
         parameters: NetworkParameters,
-    ) -> tuple[Node, BabelRouting, BabeldSupervisor, Spreader]:
+    ) -> tuple[Node, BabelRouting, BabeldSupervisor, Spreader, Prover]:
         engine = Engine(
             self._identity.prefix,
             parameters,
@@ -270,11 +273,19 @@ class Daemon:
             relay=relay,
             started=self._started,
         )
-        local = await serve(self._settings.status_socket, reporter.status)
+        prover = self._members.make_prover(lambda: engine.routes.reachable - {self._identity.prefix})
+        explainer = Explainer(
+            own=self._identity.prefix,
+            network=self._identity.network,
+            node=node,
+            routing=routing,
+            prover=prover,
+        )
+        local = await serve(self._settings.status_socket, reporter.status, explainer.why)
         stack.callback(self._settings.status_socket.unlink, missing_ok=True)
         stack.callback(local.close)
         log.info("node %s of %s: address %s", self._identity.prefix, self._identity.network, self._address)
-        return node, routing, babeld, spreader
+        return node, routing, babeld, spreader, prover
 
     async def _listen_underlay(self, api: PeerApi) -> int:
         """Listen where OpenVPN hands over what arrives on the one TCP port; the same port after a restart."""

@@ -5,11 +5,12 @@ Clock              the host's clock, corrected
 Renewal            of our certificate, by the registry
 ParametersKeeper   what the network has decided, revocations among it  <-- registry, Spreader
 PeerHttp, PeerApi  questions to peers, and theirs
+Prover             who answers for a prefix
 """
 
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from cryptography import x509
 
@@ -24,6 +25,7 @@ from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.parameters import ParametersKeeper
 from re6stnet.adapters.peer_api import MESSAGE_PATH, Handler, PeerApi
 from re6stnet.adapters.peer_http import PeerHttp
+from re6stnet.adapters.proving import Prover
 from re6stnet.adapters.renewal import Renewal
 from re6stnet.adapters.spreading import AT_ONCE, Spreader
 from re6stnet.adapters.status import MembershipStatus
@@ -47,6 +49,7 @@ class Membership:
         self.credentials = Credentials(settings.ca, settings.cert, settings.key)
         self.clock = Clock(self.identity)
         self.renewal: Renewal | None = None
+        self.prover: Prover | None = None
         self.keeper = ParametersKeeper(
             self.credentials.ca, store, post, own_serial=lambda: self.identity.serial
         )
@@ -123,18 +126,26 @@ class Membership:
         stack.push_async_callback(api.close)
         return api
 
-    def status(self) -> MembershipStatus:
-        """For ``re6st status``."""
-        wrong_by_s, warnings = self.clock.wrong_by_s, []
+    def make_prover(self, reachable: Callable[[], Collection[Prefix]]) -> Prover:
+        """Challenges who answers for a prefix."""
+        tls = self.credentials.client_context(self._check)
+        tls.check_hostname = False  # an impostor shall be named
+        self.prover = Prover(self.identity.network, tls, reachable=reachable, rng=self._rng)
+        return self.prover
+
+    def status(self, warnings: Iterable[str] = ()) -> MembershipStatus:
+        """For ``re6st status``, with more warnings from elsewhere."""
+        wrong_by_s, found = self.clock.wrong_by_s, list(warnings)
+        parts = (self.renewal, self.prover)
         if self.keeper.revokes_us:
-            warnings.append("the certificate of this node is revoked: the others have cut it off")
+            found.append("the certificate of this node is revoked: the others have cut it off")
         if wrong_by_s:
-            warnings.append(f"the clock of this host is {in_words(wrong_by_s)}, says {self.clock.witness}")
+            found.append(f"the clock of this host is {in_words(wrong_by_s)}, says {self.clock.witness}")
         return MembershipStatus(
             revoked=self.keeper.revokes_us,
             clock_wrong_by_s=round(wrong_by_s, 1),
             clock_source=self.clock.source,
-            warnings=(*warnings, *(self.renewal.warnings() if self.renewal else ())),
+            warnings=(*found, *(line for part in parts if part for line in part.warnings())),
         )
 
     def spreader(self, neighbours: Callable[[], Collection[Prefix]]) -> Spreader:

@@ -15,8 +15,10 @@ from re6st_core.address import Endpoint
 from re6st_core.errors import PeerError, Re6stError
 from re6st_core.logfields import describe
 from re6st_core.peer_wire import Close
+from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
+    Accuse,
     AskBootstrap,
     AskEndpoints,
     BootstrapFailed,
@@ -51,6 +53,7 @@ CLOSE_FIRST_S = 0.3
 """How long the removal of a tunnel waits for the word of it to leave, perhaps through that very tunnel."""
 STOP_S = 10.0
 MAX_EVENTS = 10000
+MAX_ACCUSED = 32
 
 
 class Events:
@@ -98,6 +101,8 @@ class Node:
         self._lasting: set[asyncio.Task[None]] = set()
         self._work: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self.accused: dict[Prefix, Prefix] = {}
+        """Peers that were cut off, and the prefix that each has taken."""
         self.active_since: dict[str, float] = {}
         """Monotonic seconds since when Babel hears the peer, by tunnel."""
 
@@ -179,6 +184,16 @@ class Node:
                 self._task(self._ask_bootstrap())
             case AskEndpoints():
                 self._task(self._ask_endpoints(command))
+            case Accuse():
+                self._accuse(command)
+
+    def _accuse(self, command: Accuse) -> None:
+        fields: dict[str, object] = {lf.PEER: command.peer, lf.PREFIX: command.destination}
+        log.error(describe("a peer originates a prefix that is not its own, and is cut off", fields))
+        self.accused.pop(command.peer, None)
+        while len(self.accused) >= MAX_ACCUSED:
+            del self.accused[next(iter(self.accused))]
+        self.accused[command.peer] = command.destination
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from babel_ctl.messages import Route
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.prober import Prober
@@ -51,7 +52,10 @@ class Reporter:
                 network=str(network),
                 expires=identity.not_after.isoformat(),
             ),
-            membership=self.members.status(),
+            membership=self.members.status(
+                f"{peer} was cut off: it originates {prefix}, which its certificate does not grant"
+                for peer, prefix in self.node.accused.items()
+            ),
             daemon=DaemonStatus(
                 pid=os.getpid(),
                 uptime_s=round(time.monotonic() - self.started, 1),
@@ -93,19 +97,24 @@ class Reporter:
     def _routes(self) -> list[RouteStatus]:
         peers = {t.nonce: t.peer.cn for t in self.node.engine.tunnels}
         return [
-            RouteStatus(
-                destination=self._subnet(prefix),
-                peer=peers.get(nonce, ""),
-                via=str(route.via),
-                device=route.interface,
-                metric=route.metric,
-                installed=route.installed,
-            )
+            route_status(self._subnet(prefix), peers.get(nonce, ""), route)
             for (prefix, nonce), route in self.routing.routes.items()
         ]
 
     def _subnet(self, prefix: Prefix) -> str:
         return str(self.members.identity.network.subnet(prefix))
+
+
+def route_status(destination: str, peer: str, route: Route) -> RouteStatus:
+    """One route of Babel; ``peer``: whose tunnel it goes through."""
+    return RouteStatus(
+        destination=destination,
+        peer=peer,
+        via=str(route.via),
+        device=route.interface,
+        metric=route.metric,
+        installed=route.installed,
+    )
 
 
 def _rss() -> int:

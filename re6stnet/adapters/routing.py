@@ -3,6 +3,9 @@
 A tunnel is recognised by its device, or, on OpenVPN's server device which several clients share, by the
 link-local address that its peer derives from the tunnel's name.  While babeld is away nothing is reported as
 lost: the fault is ours, and the kernel's routes stay.
+
+A neighbour announces a prefix as its own with metric 0; what it relays costs something.  Also with the router
+id of its own prefix: babeld drops what comes back with its own id, so nobody can make it relay that.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from babel_ctl.client import BabelClient
 from babel_ctl.messages import Delta, Neighbour, Route
 from re6st_core.errors import WireError
 from re6st_core.prefix import Network, Prefix
-from re6stnet.engine.messages import NeighbourChanged, RouteChange, RoutesChanged
+from re6stnet.engine.messages import NeighbourChanged, Originates, RouteChange, RoutesChanged
 from re6stnet.ports import Post
 
 INFINITY = 65535
@@ -44,6 +47,10 @@ class BabelRouting:
         self._recovering: asyncio.TimerHandle | None = None
         self._client: BabelClient | None = None
         self.routes: dict[tuple[Prefix, str], Route] = {}
+        self._router_ids: dict[str, str] = {}
+        """By tunnel: what the neighbour calls itself."""
+        self._originated: dict[str, set[Prefix]] = {}
+        """By tunnel: what the engine was told of."""
 
     def bind(self, nonce: str, device: str, peer_address: IPv6Address) -> None:
         """The neighbour ``peer_address`` on ``device`` is the peer of this tunnel."""
@@ -63,6 +70,8 @@ class BabelRouting:
         if key is not None and self._tunnels.get(key) == nonce:
             del self._tunnels[key]
         self._alive.discard(nonce)
+        self._router_ids.pop(nonce, None)
+        self._originated.pop(nonce, None)
         self._forget([key for key in self.routes if key[1] == nonce])
 
     def _forget(self, gone: list[tuple[Prefix, str]]) -> None:
@@ -142,6 +151,7 @@ class BabelRouting:
             if (key := self._route_key(route)) is not None and self.routes.pop(key, None) is not None:
                 changes.append(RouteChange(*key, None))
         for route in changed:
+            self._look_at_origin(route)
             if (key := self._route_key(route)) is None:
                 continue
             metric = route.metric if route.metric < INFINITY else None
@@ -153,6 +163,24 @@ class BabelRouting:
         if changes:
             # The newly installed ones last: what replaces must win over what is replaced.
             self._post(RoutesChanged(tuple(sorted(changes, key=lambda c: c.installed))))
+
+    def _look_at_origin(self, route: Route) -> None:
+        """Tell the engine once if the neighbour announces this prefix as its own."""
+        nonce = self._tunnels.get(_key(route.interface, route.via))
+        if nonce is None or route.refmetric >= INFINITY or not isinstance(route.prefix, IPv6Network):
+            return
+        if route.refmetric == 0:
+            self._router_ids[nonce] = route.router_id
+        elif route.router_id != self._router_ids.get(nonce):
+            return
+        try:
+            prefix = self._network.prefix_of(route.prefix)
+        except WireError:
+            return
+        told = self._originated.setdefault(nonce, set())
+        if prefix not in told:
+            told.add(prefix)
+            self._post(Originates(nonce, prefix))
 
     def _route_key(self, route: Route) -> tuple[Prefix, str] | None:
         nonce = self._tunnels.get(_key(route.interface, route.via))

@@ -1,20 +1,24 @@
 """The local question-and-answer socket: ``re6st`` asks, the daemon tells.  One JSON line each way.
 
-{"ask": "status"}  ->  {...} as in Status
+{"ask": "status"}               ->  {...} as in Status
+{"ask": "why", "about": "2/16"}  ->  {...} as in Why
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from re6st_core.errors import ConfigError, PeerError, WireError
 from re6st_core.json_wire import decode_json_untrusted, encode_json
 
 MAX_LINE = 4 << 20
 TIMEOUT_S = 5.0
+WHY_S = 20.0
+"""How long an answer may take that others have to be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +117,32 @@ class Status:
     routes: tuple[RouteStatus, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """What ``re6st why`` shows: the way to a destination, and who answers there."""
+
+    destination: str
+    """Subnet of the node that it belongs to, as far as Babel knows one."""
+    prefix: str
+    address: str
+    """The node's own; it was asked who answers there."""
+    routes: tuple[RouteStatus, ...]
+    """The one in use first."""
+    rtt_ms: float | None
+    answered_by: str
+    """Prefix in the certificate of who answered; empty: nobody of the network."""
+    proven: bool
+    """The prefix's own node answered."""
+    reason: str
+    """Why that is not proven."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What ``re6st`` asks."""
 
     ask: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +152,32 @@ class Refusal:
     error: str
 
 
-async def serve(path: Path, status: Callable[[], Status]) -> asyncio.Server:
-    """Listen, for root only.  Raises ConfigError if that is not possible."""
+Answer = TypeVar("Answer", Status, Why)
+
+
+async def serve(
+    path: Path, status: Callable[[], Status], why: Callable[[str], Awaitable[Why]]
+) -> asyncio.Server:
+    """Listen, for root only.  ``why`` may raise ConfigError.  Raises ConfigError if that is not possible."""
+
+    async def answer(question: Question) -> Status | Why | Refusal:
+        match question.ask:
+            case "status":
+                return status()
+            case "why":
+                return await why(question.about)
+        return Refusal(f"unknown question {question.ask[:40]!r}")
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Status | Refusal
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 question = decode_json_untrusted(Question, await reader.readline(), max_size=1024)
-                known = question.ask == "status"
-                answer = status() if known else Refusal(f"unknown question {question.ask[:40]!r}")
-                writer.write(encode_json(answer) + b"\n")
+            async with asyncio.timeout(WHY_S):
+                told = await answer(question)
+            async with asyncio.timeout(TIMEOUT_S):
+                writer.write(encode_json(told) + b"\n")
                 await writer.drain()
-        except (WireError, ValueError) as exc:
+        except (WireError, ConfigError, ValueError) as exc:
             writer.write(encode_json(Refusal(str(exc)[:200])) + b"\n")
         except (OSError, TimeoutError):
             pass
@@ -160,10 +198,19 @@ async def serve(path: Path, status: Callable[[], Status]) -> asyncio.Server:
 
 async def ask_status(path: Path) -> Status:
     """Ask the daemon.  Raises ConfigError if none listens there, PeerError if it answers garbage."""
+    return await _ask(path, Question("status"), Status, TIMEOUT_S)
+
+
+async def ask_why(path: Path, about: str) -> Why:
+    """The same about a destination.  Raises ConfigError also for what is none."""
+    return await _ask(path, Question("why", about), Why, TIMEOUT_S + WHY_S)
+
+
+async def _ask(path: Path, question: Question, kind: type[Answer], within_s: float) -> Answer:
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-            writer.write(encode_json(Question("status")) + b"\n")
+            writer.write(encode_json(question) + b"\n")
             line = await reader.readline()
             writer.close()
             await writer.wait_closed()
@@ -175,7 +222,9 @@ async def ask_status(path: Path) -> Status:
         raise ConfigError(f"{path} is for root only: try sudo") from exc
     except (OSError, TimeoutError, ValueError) as exc:
         raise PeerError(f"re6stnet does not answer on {path}: {exc or 'time-out'}") from exc
+    with contextlib.suppress(WireError):
+        raise ConfigError(decode_json_untrusted(Refusal, line, max_size=MAX_LINE).error)
     try:
-        return decode_json_untrusted(Status, line, max_size=MAX_LINE)
+        return decode_json_untrusted(kind, line, max_size=MAX_LINE)
     except WireError as exc:
         raise PeerError(f"re6stnet on {path}: {exc}") from exc

@@ -5,12 +5,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from re6st_core.errors import Re6stError
 from re6st_core.json_wire import encode_json
-from re6stnet.adapters.status import Status, TunnelStatus, ask_status
+from re6stnet.adapters.status import Status, TunnelStatus, Why, ask_status, ask_why
 
 DEFAULT_RUN = Path("/run/re6stnet")
 MAX_WIDTH = 10_000
@@ -26,23 +26,34 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="identity, tunnels with their delay, routes")
-    status.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    why = commands.add_parser("why", help="the way to a destination, its delay, and who answers there")
+    why.add_argument("about", metavar="PREFIX|ADDRESS", help="INT/LEN, an overlay address, or a subnet")
+    for command in (status, why):
+        command.add_argument("--json", action="store_true", help="one JSON object instead of text")
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if it worked, 1 if the daemon does not answer."""
+    """Run the command; 0 if it worked, 1 if the daemon does not answer, or not what was asked."""
     options = parser().parse_args(argv)
+    path = options.run / "re6stnet.sock"
+    told: Status | Why
     try:
-        status = asyncio.run(ask_status(options.run / "re6stnet.sock"))
+        if options.command == "status":
+            told = asyncio.run(ask_status(path))
+        else:
+            told = asyncio.run(ask_why(path, options.about))
     except Re6stError as exc:
         print(f"re6st: {_harmless(str(exc))}", file=sys.stderr)
         return 1
     try:
         if options.json:
-            print(json.dumps(json.loads(encode_json(status))))  # ASCII only: harmless in a terminal too
+            print(json.dumps(json.loads(encode_json(told))))  # ASCII only: harmless in a terminal too
+        elif isinstance(told, Status):
+            _show(told)
         else:
-            _show(status)
+            for line in _why_lines(told):
+                print(_harmless(line))
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough; nothing may fail again when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,6 +104,21 @@ def _show(status: Status) -> None:
 def _rtt_ms(t: TunnelStatus) -> float | None:
     """Of the probes: Babel's is smoothed over a minute."""
     return t.rtt_ms if t.probe_rtt_ms is None else t.probe_rtt_ms
+
+
+def _why_lines(why: Why) -> Iterator[str]:
+    yield f"{why.destination} is node {why.prefix}, address {why.address}"
+    for route in why.routes:
+        kind = "in use" if route.installed else "spare"
+        yield f"  {kind}: through {route.peer or 'a LAN'} on {route.device}, metric {route.metric}"
+    if why.rtt_ms is not None:
+        yield f"  RTT {why.rtt_ms:.1f} ms"
+    if why.proven:
+        yield f"  {why.answered_by} answers: proven by its certificate"
+    elif why.answered_by:
+        yield f"  WARNING: {why.answered_by} answers, by its certificate, not {why.prefix}"
+    else:
+        yield f"  nobody is proven to answer: {why.reason}"
 
 
 def _tunnel_cells(t: TunnelStatus) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from re6stnet.engine.messages import (
     Event,
     KeepRelay,
     NeighbourChanged,
+    Originates,
     ParametersChanged,
     PeerSeen,
     PeersLearned,
@@ -177,6 +178,8 @@ class Engine:
             case RoutesChanged():
                 if self.routes.apply(event.changes):
                     self._select_soon(now)
+            case Originates():
+                return self._changed(self.tunnels.originates(event, now=now), now)
             case Timer():
                 pass
             case Stopping():

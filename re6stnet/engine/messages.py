@@ -150,6 +150,14 @@ class RoutesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Originates:
+    """Babel's neighbour on this tunnel announces a destination as its own, not as another's way."""
+
+    tunnel: str
+    destination: Prefix
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """The time given by ``next_timer()`` has come."""
 
@@ -175,6 +183,7 @@ Event = (
     | TunnelAnswers
     | TunnelSilent
     | RoutesChanged
+    | Originates
     | Timer
     | Stopping
 )
@@ -265,4 +274,12 @@ class AskEndpoints:
     peer: Prefix
 
 
-Command = Prepare | Send | Create | Join | Leave | Remove | KeepRelay | AskBootstrap | AskEndpoints
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """Tell the operator that a peer takes a prefix that is not its own; its tunnel is being removed."""
+
+    peer: Prefix
+    destination: Prefix
+
+
+Command = Prepare | Send | Create | Join | Leave | Remove | KeepRelay | AskBootstrap | AskEndpoints | Accuse

@@ -13,10 +13,12 @@ from re6st_core.address import Endpoint, Protocol
 from re6st_core.peer_wire import MAX_MTU, OPENVPN, WIREGUARD, Answer, Close, Message, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import (
+    Accuse,
     Command,
     Create,
     Created,
     NeighbourChanged,
+    Originates,
     Prepare,
     Prepared,
     Remove,
@@ -192,6 +194,8 @@ class Negotiator:
         commands += self._make_room(now)
         used = offer.transport in self.transports
         refusal = self._reason_to_refuse(offer) if used else f"I use no {offer.transport}"
+        if self._peers.get(offer.sender).refused_until > now:
+            refusal = "you have announced a prefix that is not yours"
         if refusal:
             return [*commands, self._answer(offer, refusal=refusal)]
         tunnel = Tunnel(offer.nonce, offer.sender, False, offer.transport, State.ANSWERING, now)
@@ -336,6 +340,16 @@ class Negotiator:
             commands += self.drop(tunnel, "its certificate is revoked", now=now)
             self._peers.revoked(tunnel.peer, now=now)
         return commands
+
+    def originates(self, event: Originates, *, now: float) -> list[Command]:
+        """End the tunnel with a peer that announces as its own what its certificate does not grant."""
+        tunnel = self._tunnels.get(event.tunnel)
+        if tunnel is None or tunnel.peer.contains(event.destination):
+            return []
+        reason = f"it originates {event.destination}, which its certificate does not grant"
+        commands = self.drop(tunnel, reason, now=now)
+        self._peers.offended(tunnel.peer, now=now)
+        return [Accuse(tunnel.peer, event.destination), *commands]
 
     def timed_out(self, *, now: float) -> list[Command]:
         """End what has stayed too long in its state; a silent WireGuard attempt is repeated over TCP."""

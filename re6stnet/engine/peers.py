@@ -16,6 +16,8 @@ CLOSED_S = 60.0
 """How long a peer that closed a working tunnel is left alone: it knows why, and offers when it returns."""
 REVOKED_S = 86400.0
 """How long a peer whose certificate is revoked is not tried: it may get another one, and offers then."""
+OFFENDED_S = 600.0
+"""How long a peer that has announced what is not its own is left alone, and refused."""
 UDP_FAILURE_S = 1800.0
 """How long a failure by UDP makes us use TCP towards the same peer."""
 
@@ -32,6 +34,7 @@ class KnownPeer:
     failures: int = 0
     retry_at: float = 0.0
     udp_failed_at: float | None = None
+    refused_until: float = 0.0
 
     def endpoint(self, protocol: Protocol) -> Endpoint | None:
         """The peer's preferred endpoint of this protocol."""
@@ -103,6 +106,11 @@ class PeerBook:
     def revoked(self, prefix: Prefix, *, now: float) -> None:
         """The peer's certificate must not be accepted any more."""
         self.get(prefix).retry_at = now + REVOKED_S
+
+    def offended(self, prefix: Prefix, *, now: float) -> None:
+        """The peer has announced what is not its own."""
+        peer = self.get(prefix)
+        peer.retry_at = peer.refused_until = now + OFFENDED_S
 
     def succeeded(self, prefix: Prefix) -> None:
         """A tunnel to this peer works."""

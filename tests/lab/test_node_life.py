@@ -4,19 +4,16 @@ registry   a   b   c      20 ms from each other, all public
 """
 
 import asyncio
-import contextlib
 import re
 import signal
 import subprocess
-from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
 
-from netns_lab.echo import Prober
 from netns_lab.mesh import Mesh
 from netns_lab.namespace import Machine
-from re6st_core.errors import RouterError
+from tests.helpers.lab_status import everybody_answers, until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -29,27 +26,6 @@ TRACES = {
     "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding",
     "sockets": "ss -Hlntu | awk '{print $1, $5}' | sort",
 }
-
-
-async def everybody_answers(mesh: Mesh, within_s: float = 30.0) -> None:
-    """Every pair of nodes, over the overlay."""
-    pairs = {(a, b): mesh.addresses[b] for a in mesh.nodes for b in mesh.nodes if a != b}
-    async with Prober(mesh.machines, pairs) as prober:
-        asking = prober.until_all_answer(interval_s=0.1, within_s=within_s, on_answer=lambda *_: None)
-        missing = await mesh.unless_one_dies(asking)
-    assert not missing
-
-
-async def until(
-    mesh: Mesh, node: str, true: Callable[[dict[str, Any]], bool], within_s: float = 30.0
-) -> None:
-    """Wait until the status of a node is as wanted."""
-    async with asyncio.timeout(within_s):
-        while True:
-            with contextlib.suppress(RouterError):  # it does not listen yet
-                if true(await mesh.status(node)):
-                    return
-            await asyncio.sleep(0.1)
 
 
 def traces(machine: Machine) -> dict[str, str]:

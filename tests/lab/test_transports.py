@@ -9,8 +9,8 @@ import pytest
 
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh
+from tests.helpers.lab_status import everybody_answers
 from tests.helpers.topologies import topology
-from tests.lab.test_node_life import everybody_answers
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 

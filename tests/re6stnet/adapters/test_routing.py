@@ -12,7 +12,7 @@ from babel_ctl.client import BabelClient
 from babel_ctl.testing import FakeBabeld
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.routing import BabelRouting, link_local
-from re6stnet.engine.messages import Event, NeighbourChanged, RouteChange, RoutesChanged
+from re6stnet.engine.messages import Event, NeighbourChanged, Originates, RouteChange, RoutesChanged
 from tests.helpers.node_certificates import NETWORK
 from tests.helpers.node_fakes import Collected
 
@@ -46,13 +46,13 @@ class World:
 
     def route(
         self, to: Prefix | str, name: str, via: IPv6Address, *, metric: int = 100, installed: bool = True,
-        source: str = "::/0",
+        source: str = "::/0", refmetric: int = 5, router_id: str = "02:00:00:00:00:00:00:09",
     ) -> str:  # fmt: skip
         destination = NETWORK.subnet(to) if isinstance(to, Prefix) else to
         key = f"55d1{hash((str(destination), via)) & 0xFFFFFFFF:08x}"
         self.babeld.put([
             f"route {key} prefix {destination} from {source} installed {'yes' if installed else 'no'} "
-            f"id 02:00:00:00:00:00:00:09 metric {metric} refmetric 5 via {via} if {name}"
+            f"id {router_id} metric {metric} refmetric {refmetric} via {via} if {name}"
         ])  # fmt: skip
         return key
 
@@ -237,6 +237,33 @@ async def test_foreign_prefixes_and_default_routes_are_not_the_engines_business(
         w.route(destination, "re6st1", LINE_ONE, source=source)
         assert await w.nothing_more() == []
         assert w.routing.routes == {}
+
+
+THEIRS, ANOTHER = "02:00:00:00:00:00:00:0a", "02:00:00:00:00:00:00:0b"
+
+
+async def test_what_a_neighbour_announces_as_its_own_is_told_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        w.routing.bind(ONE, "t1", LINE_ONE)
+        for metric in (100, 101, 102):
+            w.route(A, "t1", LINE_ONE, refmetric=0, metric=metric, router_id=THEIRS)
+        w.route(B, "t1", LINE_ONE, refmetric=16, router_id=ANOTHER)
+        w.route(C, "t1", LINE_ONE, refmetric=INFINITY, metric=INFINITY, router_id=THEIRS)
+        w.route(str(NETWORK.cidr), "t1", LINE_ONE, refmetric=0, router_id=THEIRS)
+        w.route("::/0", "t1", LINE_ONE, refmetric=0, router_id=THEIRS)
+        told = [event for event in await w.nothing_more() if isinstance(event, Originates)]
+    assert told == [Originates(ONE, A), Originates(ONE, Prefix(0, 0))]
+
+
+async def test_its_router_id_gives_it_away_whatever_the_metric(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        w.routing.bind(ONE, "t1", LINE_ONE)
+        w.routing.bind(TWO, "t2", LINE_TWO)
+        w.route(A, "t1", LINE_ONE, refmetric=0, router_id=THEIRS)
+        w.route(B, "t1", LINE_ONE, refmetric=16, router_id=THEIRS)
+        w.route(C, "t2", LINE_TWO, refmetric=16, router_id=THEIRS)
+        told = [event for event in await w.nothing_more() if isinstance(event, Originates)]
+    assert told == [Originates(ONE, A), Originates(ONE, B)], "another neighbour may say anything of it"
 
 
 async def test_while_babeld_is_away_nothing_is_lost(tmp_path: Path) -> None:

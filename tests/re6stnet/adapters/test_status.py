@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from re6st_core.errors import ConfigError
-from re6stnet.adapters.status import DaemonStatus, IdentityStatus, MembershipStatus, Status, ask_status, serve
+from re6stnet.adapters.status import (
+    DaemonStatus,
+    IdentityStatus,
+    MembershipStatus,
+    Status,
+    Why,
+    ask_status,
+    ask_why,
+    serve,
+)
 
 STATUS = Status(
     identity=IdentityStatus(cn="2/16", address="2001:db8::1", subnet="s", network="n", expires="2027"),
@@ -21,9 +30,30 @@ STATUS = Status(
 )  # fmt: skip
 
 
+WHY = Why(
+    destination="2001:db8:42:2::/64", prefix="2/16", address="2001:db8:42:2::1", routes=(), rtt_ms=None,
+    answered_by="", proven=False, reason="Babel has no route",
+)  # fmt: skip
+
+
+async def why(about: str) -> Why:
+    if about != "2/16":
+        raise ConfigError(f"{about!r} is no destination")
+    return WHY
+
+
+async def test_a_question_about_a_destination(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    server = await serve(path, lambda: STATUS, why)
+    assert await ask_why(path, "2/16") == WHY
+    with pytest.raises(ConfigError, match="'x' is no destination"):
+        await ask_why(path, "x")
+    server.close()
+
+
 async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS)
+    server = await serve(path, lambda: STATUS, why)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert await ask_status(path) == STATUS
     server.close()
@@ -32,7 +62,7 @@ async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"ask":"why"}\n', b"\xff" * 5000 + b"\n", b""])
 async def test_garbage_is_refused_and_the_server_lives(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS)
+    server = await serve(path, lambda: STATUS, why)
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(line)
     writer.write_eof()

@@ -22,6 +22,7 @@ from re6stnet.adapters.status import (
     RouteStatus,
     Status,
     TunnelStatus,
+    Why,
     serve,
 )
 from re6stnet.cli.show import main
@@ -54,13 +55,28 @@ STATUS = Status(
 )  # fmt: skip
 
 
+WHY = Why(
+    destination="2001:db8:42:2::/64", prefix="2/16", address="2001:db8:42:2::1",
+    routes=(ROUTE, replace(ROUTE, installed=False, peer="")), rtt_ms=12.345, answered_by="2/16", proven=True,
+    reason="",
+)  # fmt: skip
+
+
+async def why(about: str) -> Why:
+    return {
+        "2/16": WHY,
+        "impostor": replace(WHY, answered_by="666/16\x1b[2J", proven=False),
+        "nobody": replace(WHY, routes=(), rtt_ms=None, answered_by="", proven=False, reason="no answer"),
+    }[about]
+
+
 @contextmanager
 def daemon(run: Path, status: Status) -> Iterator[list[str]]:
     """A daemon's socket, served by a thread of its own; yields the arguments to reach it."""
     ready, end = threading.Event(), threading.Event()
 
     async def work() -> None:
-        server = await serve(run / "re6stnet.sock", lambda: status)
+        server = await serve(run / "re6stnet.sock", lambda: status, why)
         ready.set()
         await asyncio.to_thread(end.wait)
         server.close()
@@ -73,6 +89,25 @@ def daemon(run: Path, status: Status) -> Iterator[list[str]]:
     finally:
         end.set()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ("2/16", ["in use: through 21845/16", "spare: through a LAN", "RTT 12.3 ms", "2/16 answers: proven"]),
+        ("impostor", ["WARNING: 666/16?[2J answers, by its certificate, not 2/16"]),
+        ("nobody", ["nobody is proven to answer: no answer"]),
+    ],
+)
+def test_the_way_to_a_destination(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], about: str, said: list[str]
+) -> None:
+    with daemon(tmp_path, STATUS) as argv:
+        assert main([*argv[:2], "why", about]) == 0
+        out = capsys.readouterr().out
+        assert all(line in out for line in said), out
+        assert main([*argv[:2], "why", about, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prefix"] == "2/16"
 
 
 def shown(run: Path, status: Status, capsys: pytest.CaptureFixture[str], *options: str) -> str:

@@ -9,9 +9,11 @@ from re6st_core.address import Endpoint, Protocol, decode_endpoints_untrusted
 from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import (
+    Accuse,
     Create,
     Created,
     NeighbourChanged,
+    Originates,
     PeerSeen,
     Prepare,
     Prepared,
@@ -26,7 +28,7 @@ from re6stnet.engine.negotiation import (
     OFFER_EVERY_S,
     Negotiator,
 )
-from re6stnet.engine.peers import CLOSED_S, PeerBook
+from re6stnet.engine.peers import CLOSED_S, OFFENDED_S, PeerBook
 
 OWN, PEER = Prefix(16, 5), Prefix(16, 9)
 ENDPOINTS = decode_endpoints_untrusted("192.0.2.1,1194,udp;192.0.2.1,1194,tcp")
@@ -201,6 +203,30 @@ def test_a_revoked_certificate_ends_its_tunnel(us: Negotiator) -> None:
     commands = us.revoke((2, 77), now=1.0)
     assert isinstance(commands[-1], Remove)
     assert len(us) == 0
+
+
+def test_who_originates_what_is_not_its_own_is_cut_accused_and_refused_for_a_while(us: Negotiator) -> None:
+    us.offered(offer(), 77, now=0.0)
+    assert us.originates(Originates("f" * 32, PEER), now=1.0) == []
+    assert us.originates(Originates("f" * 32, Prefix(17, 2 * PEER.value + 1)), now=1.0) == [], (
+        "part of its own"
+    )
+    assert us.originates(Originates("e" * 32, Prefix(16, 1)), now=1.0) == [], "a tunnel that is gone"
+    commands = us.originates(Originates("f" * 32, Prefix(16, 1)), now=1.0)
+    assert commands[0] == Accuse(PEER, Prefix(16, 1))
+    assert isinstance(commands[-1], Remove)
+    assert len(us) == 0
+    (refusal,) = us.offered(offer("d" * 32), 77, now=OFFENDED_S)
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Answer)
+    assert "not yours" in refusal.message.refusal
+    assert isinstance(us.offered(offer("c" * 32), 77, now=OFFENDED_S + 2)[-1], Prepare)
+
+
+@pytest.mark.parametrize("taken", [Prefix(0, 0), Prefix(8, 0), Prefix(16, 5)])
+def test_the_whole_network_a_part_of_it_and_ours_are_not_a_peer_s_own(us: Negotiator, taken: Prefix) -> None:
+    us.offered(offer(), 77, now=0.0)
+    assert us.originates(Originates("f" * 32, taken), now=1.0)[0] == Accuse(PEER, taken)
 
 
 def test_there_are_never_more_tunnels_than_the_limit(us: Negotiator, peers: PeerBook) -> None:
