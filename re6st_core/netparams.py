@@ -68,6 +68,11 @@ class NetworkParameters:
         found += [f"{c[:8]!r} is not a country code" for c in self.same_country if not _COUNTRY.fullmatch(c)]
         return found
 
+    def tunnel_cost(self, rtt_us: int) -> int:
+        """What a tunnel of this RTT costs in Babel's metric, a whole number as in babeld."""
+        low, high = 1000 * self.rtt_min_ms, 1000 * self.rtt_max_ms
+        return self.rxcost + self.max_rtt_penalty * (min(max(rtt_us, low), high) - low) // (high - low)
+
     def check(self) -> "NetworkParameters":
         """Return self.  Raises ConfigError listing every problem."""
         if problems := self.problems():

@@ -28,6 +28,7 @@ from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6stnet.adapters import newcomers, openvpn
+from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.netlink import Kernel
@@ -207,6 +208,14 @@ class Daemon:
         stack.push_async_callback(relay.close)
         spreader = self._members.spreader(lambda: {tunnel.peer for tunnel in engine.tunnels.active()})
         api = self._members.api(stack, lambda: registrar.endpoints, messenger.handle, spreader)
+        explorer = Explorer(
+            self._identity.network,
+            mark=MARK,
+            respond=engine.distances.answer,
+            peers=lambda: [tunnel.peer for tunnel in engine.tunnels.active()],
+            post=self._events.post,
+        )
+        stack.callback(explorer.close)
         routing = BabelRouting(self._identity.network, self._events.post)
         babeld = BabeldSupervisor(self._babeld_config(parameters))
         one_port = OnePort(self._settings.port, MARK)
@@ -251,11 +260,13 @@ class Daemon:
         self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()
         await api.listen(str(self._address), PEER_PORT)
+        explorer.open(str(self._address))
         node = Node(
             engine,
             self._events,
             tunnels=tunnels,
             messenger=messenger,
+            explorer=explorer,
             keep_relay=relay.keep,
             bootstrap=registrar.bootstrap,
         )

@@ -20,6 +20,7 @@ from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
     Accuse,
     AskBootstrap,
+    AskDistances,
     AskEndpoints,
     BootstrapFailed,
     Broken,
@@ -34,6 +35,7 @@ from re6stnet.engine.messages import (
     PeerSeen,
     PeersLearned,
     Prepare,
+    Probe,
     Received,
     Remove,
     Send,
@@ -45,7 +47,7 @@ from re6stnet.engine.messages import (
     TunnelSilent,
     Undeliverable,
 )
-from re6stnet.ports import Messenger, Tunnels
+from re6stnet.ports import Explorer, Messenger, Tunnels
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +90,14 @@ class Node:
         *,
         tunnels: Tunnels,
         messenger: Messenger,
+        explorer: Explorer,
         keep_relay: Callable[[bool], None],
         bootstrap: Callable[[], Awaitable[None]],
     ) -> None:
         self.engine = engine
         self._tunnels = tunnels
         self._messenger = messenger
+        self._explorer = explorer
         self._keep_relay = keep_relay
         self._bootstrap = bootstrap
         self._events = events
@@ -158,7 +162,7 @@ class Node:
 
     # --- commands ---------------------------------------------------------------------------------------
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:  # noqa: PLR0912 - a table of kinds
         match command:
             case Prepare():
                 self._chain(command.tunnel, partial(self._tunnels.prepare, command))
@@ -186,6 +190,10 @@ class Node:
                 self._task(self._ask_endpoints(command))
             case Accuse():
                 self._accuse(command)
+            case Probe():
+                self._task(self._explorer.probe(command))
+            case AskDistances():
+                self._task(self._explorer.ask(command))
 
     def _accuse(self, command: Accuse) -> None:
         fields: dict[str, object] = {lf.PEER: command.peer, lf.PREFIX: command.destination}

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from re6st_core.address import Endpoint
 from re6st_core.peer_wire import Message
 from re6st_core.prefix import Prefix
-from re6stnet.engine.messages import Event, Prepare, TunnelRecord
+from re6stnet.engine.messages import AskDistances, Event, Prepare, Probe, TunnelRecord
 
 Post = Callable[[Event], None]
 """Give an event to the engine; returns at once."""
@@ -60,3 +60,11 @@ class Tunnels(Protocol):
     async def leave(self, nonce: str) -> None: ...
 
     async def remove(self, nonce: str) -> None: ...
+
+
+class Explorer(Protocol):
+    """Measures how far peers are, and asks them; results come back as events."""
+
+    async def probe(self, command: Probe) -> None: ...
+
+    async def ask(self, command: AskDistances) -> None: ...

@@ -222,7 +222,7 @@ static void probing_step(probing *p, int64_t now, send_list *sends)
             go_on_with_burst(p, t, now, sends);
         } else if (!t->silent && t->since && t->since + time_out(t) <= now) {
             t->doubt = 1;
-            t->asked = t->since + t->srtt;
+            t->asked = t->since;
             t->burst = most_of(needed(t) - t->waiting, 1);
             t->burst_at = now;
             go_on_with_burst(p, t, now, sends);

@@ -5,7 +5,8 @@ shell --handle(event, now)--> Engine --commands--> shell
                                +- PeerBook     who exists, where, when to try again
                                +- Health       which tunnels babeld may use
                                +- RouteTable   what Babel reaches, through which tunnel
-                               +- decide()     selection: which peers are worth a tunnel
+                               +- Rounds       which peers are worth a tunnel; Distances: we, to others
+                               +- decide()     selection
 """
 
 import random
@@ -15,6 +16,7 @@ from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
 from re6st_core.prefix import Prefix
+from re6stnet.engine.distances import Distances
 from re6stnet.engine.health import Health
 from re6stnet.engine.messages import (
     AskBootstrap,
@@ -23,6 +25,7 @@ from re6stnet.engine.messages import (
     Broken,
     Command,
     Created,
+    DistancesTold,
     EndpointsChanged,
     EndpointsUnknown,
     Event,
@@ -33,17 +36,20 @@ from re6stnet.engine.messages import (
     PeerSeen,
     PeersLearned,
     Prepared,
+    Probed,
     Received,
     RoutesChanged,
     Started,
     Stopping,
     Timer,
+    TrafficSeen,
     TunnelAnswers,
     TunnelSilent,
     Undeliverable,
 )
 from re6stnet.engine.negotiation import Negotiator
 from re6stnet.engine.peers import LAST_RETRY_S, LONELY_RETRY_S, KnownPeer, PeerBook
+from re6stnet.engine.rounds import Rounds
 from re6stnet.engine.routes import RouteTable
 from re6stnet.engine.selection import UNREACHABLE_NODE_TUNNELS, Decision, TunnelView, View, decide
 from re6stnet.engine.tunnel import UNDER_WAY, State, Tunnel
@@ -98,6 +104,8 @@ class Engine:
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
         self.tunnels.transports = transports
         self.health = Health(self.tunnels)
+        self.rounds = Rounds(own, parameters, self.tunnels, self.peers, self.routes, rng=rng)
+        self.distances = Distances(own, self.tunnels, self.peers, self.routes, rng=rng)
         self._follow(parameters)
         self._relay = False
         self._stopping = False
@@ -124,7 +132,7 @@ class Engine:
         if self._stopping:
             return None
         times = [self._select_at, self._bootstrap_at, self.tunnels.next_deadline()]
-        times.append(self.health.next_deadline())
+        times += [self.health.next_deadline(), self.rounds.next_deadline()]
         return min((t for t in times if t is not None), default=None)
 
     # --- events -----------------------------------------------------------------------------------------
@@ -176,10 +184,18 @@ class Engine:
             case TunnelSilent():
                 return self._silent(event, now)
             case RoutesChanged():
-                if self.routes.apply(event.changes):
+                if turned := self.routes.apply(event.changes):
+                    self.distances.turned(turned)
                     self._select_soon(now)
             case Originates():
                 return self._changed(self.tunnels.originates(event, now=now), now)
+            case Probed():
+                return self.rounds.probed(event, self._view(now), now=now)
+            case DistancesTold():
+                self.rounds.told(event, self._view(now), now=now)
+                self._select_soon(now)
+            case TrafficSeen():
+                self.rounds.traffic = dict(event.sent)
             case Timer():
                 pass
             case Stopping():
@@ -192,7 +208,7 @@ class Engine:
         return []
 
     def _follow(self, parameters: NetworkParameters) -> None:
-        self.parameters = parameters
+        self.parameters = self.rounds.parameters = parameters
         limit = parameters.max_clients if self._max_clients is None else self._max_clients
         self.tunnels.max_clients = limit
 
@@ -201,6 +217,7 @@ class Engine:
             self.tunnels.adopt(record, now=now)
             self.health.adopt(record.tunnel, now=now)
         self._refresh_at = now + self.parameters.tunnel_refresh_s
+        self.rounds.start(now=now)
         self._select_soon(now)
         # Even with adopted tunnels: they may all be dead, and the answer also tells our own address.
         self._bootstrap_at = now
@@ -263,6 +280,8 @@ class Engine:
         if self._bootstrap_at is not None and self._bootstrap_at <= now:
             self._bootstrap_at, self._bootstrap_asked = None, now
             commands.append(AskBootstrap())
+        if self.rounds.is_due(now):
+            commands += self.rounds.begin(self._view(now), now=now)
         if self._select_at is not None and self._select_at <= now:
             self._select_at = now + SELECT_EVERY_S
             commands += self._select(now)
@@ -313,8 +332,10 @@ class Engine:
         refresh_due = self._refresh_at <= now and self._swap is None
         # Nothing is missing, too many or due: the view, by far the dearest part, need not be made.
         content = not refresh_due and self.tunnels.opened() == self._wanted_tunnels()
-        if content and now < self._bridge_until and self._swap is None:
+        if content and self._swap is None and now < self._bridge_until:
             return self._bridge(now)
+        if content and self._swap is None and self.rounds.swaps:
+            return self._begin_swap(now)
         decision: Decision[Prefix] = Decision() if content else decide(self._view(now), rng=self._rng)
         commands: list[Command] = self._ask_endpoints(now)
         under_way = sum(t.initiator and t.state in UNDER_WAY for t in self.tunnels)
@@ -346,6 +367,17 @@ class Engine:
             self._swap = (new.nonce, "")
         return commands
 
+    def _begin_swap(self, now: float) -> list[Command]:
+        swap = self.rounds.swaps.popleft()
+        peer = self.peers.get(swap.peer)
+        if self.tunnels.get(swap.tunnel) is None or not self._is_candidate(peer, now):
+            return []
+        commands = self.tunnels.open(peer, now=now)
+        if (new := self.tunnels.with_peer(peer.prefix)) is not None:
+            self._swap = (new.nonce, swap.tunnel)
+            self.rounds.began(swap, new.nonce, now=now)
+        return commands
+
     def _view(self, now: float) -> View[Prefix]:
         return View(
             tunnels=tuple(self._tunnel_view(t) for t in self.tunnels if t.state is not State.SILENT),
@@ -365,7 +397,7 @@ class Engine:
             peer=tunnel.peer,
             initiator=tunnel.initiator,
             active=tunnel.state is State.ACTIVE,
-            drawn=True,
+            drawn=self.rounds.was_drawn(tunnel.nonce),
             wanted=self._swap is not None and tunnel.nonce in self._swap,
             carried=len(self.routes.carried(tunnel.nonce)),
             expendable=self.routes.expendable(tunnel.nonce),

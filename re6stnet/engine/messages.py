@@ -6,6 +6,7 @@ A tunnel is named by the nonce of its offer, at both ends, from its first event 
 from dataclasses import dataclass
 
 from re6st_core.address import Endpoint
+from re6st_core.distance_wire import DistanceAnswer
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import Message
 from re6st_core.prefix import Prefix
@@ -158,6 +159,27 @@ class Originates:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Underlay RTT to the peers that were probed; None: no answer."""
+
+    rtt_us: tuple[tuple[Prefix, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DistancesTold:
+    """What those said that were asked and answered."""
+
+    answers: tuple[tuple[Prefix, DistanceAnswer], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSeen:
+    """Bytes that this site sent to other nodes since the last event of this kind."""
+
+    sent: tuple[tuple[Prefix, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """The time given by ``next_timer()`` has come."""
 
@@ -184,6 +206,9 @@ Event = (
     | TunnelSilent
     | RoutesChanged
     | Originates
+    | Probed
+    | DistancesTold
+    | TrafficSeen
     | Timer
     | Stopping
 )
@@ -282,4 +307,32 @@ class Accuse:
     destination: Prefix
 
 
-Command = Prepare | Send | Create | Join | Leave | Remove | KeepRelay | AskBootstrap | AskEndpoints | Accuse
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Measure the underlay RTT to these peers' STUN reflectors.  -> Probed"""
+
+    targets: tuple[tuple[Prefix, Endpoint], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskDistances:
+    """Ask these routed peers how far the destinations of these tags are.  -> DistancesTold"""
+
+    peers: tuple[Prefix, ...]
+    tags: tuple[int, ...]
+
+
+Command = (
+    Prepare
+    | Send
+    | Create
+    | Join
+    | Leave
+    | Remove
+    | KeepRelay
+    | AskBootstrap
+    | AskEndpoints
+    | Accuse
+    | Probe
+    | AskDistances
+)

@@ -211,8 +211,7 @@ class Negotiator:
 
     def _reason_to_refuse(self, offer: Offer) -> str:
         half_open = sum(t.state in (State.ANSWERING, State.CREATING) and not t.initiator for t in self)
-        accepted = sum(not t.initiator and t.state is not State.SILENT for t in self)
-        if len(self) >= MAX_TUNNELS or accepted >= self.max_clients:
+        if not self.has_room():
             return f"I hold {len(self)} tunnels"
         if half_open >= MAX_HALF_OPEN:
             return "too many offers at once"
@@ -225,6 +224,11 @@ class Negotiator:
             if self._is_foreign(endpoint, offer.sender):
                 return f"{endpoint} is not yours"
         return ""
+
+    def has_room(self) -> bool:
+        """Whether one more offer of others would be accepted."""
+        accepted = sum(not t.initiator and t.state is not State.SILENT for t in self)
+        return len(self) < MAX_TUNNELS and accepted < self.max_clients
 
     def _udp(self, offer: Offer) -> Endpoint | None:
         """Where the offerer can be reached by UDP."""

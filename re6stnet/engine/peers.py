@@ -31,6 +31,8 @@ class KnownPeer:
     relayed: bool = False
     endpoints_known: bool = False
     """False: heard of only by its route."""
+    hearsay: bool = False
+    """Its endpoints were named by another peer, and are not known to be right."""
     failures: int = 0
     retry_at: float = 0.0
     udp_failed_at: float | None = None
@@ -68,7 +70,7 @@ class PeerBook:
         peer = self._peers.get(prefix)
         if peer is None:
             if len(self._peers) >= MAX_PEERS:
-                worst = max(self._peers.values(), key=lambda p: p.failures)
+                worst = max(self._peers.values(), key=lambda p: (p.failures, p.hearsay))
                 del self._peers[worst.prefix]
             peer = self._peers[prefix] = KnownPeer(prefix)
         return peer
@@ -83,7 +85,23 @@ class PeerBook:
             if peer.endpoints != endpoints or not peer.endpoints_known:
                 peer.endpoints, peer.endpoints_known = endpoints, True
                 peer.retry_at, peer.udp_failed_at = 0.0, None
-            peer.relayed = heard.relayed
+            peer.relayed, peer.hearsay = heard.relayed, False
+
+    def hear(self, named: Iterable[PeerSeen]) -> None:
+        """Note where peers are said to be of whom we do not know it better."""
+        for heard in named:
+            endpoints = tuple(filter(self.usable, heard.endpoints))
+            if heard.prefix == self._own or not endpoints:
+                continue
+            peer = self.get(heard.prefix)
+            if not peer.endpoints_known:
+                peer.endpoints, peer.endpoints_known, peer.hearsay = endpoints, True, True
+
+    def doubt(self, prefix: Prefix) -> None:
+        """Nobody answers there: what was only said is forgotten."""
+        peer = self._peers.get(prefix)
+        if peer is not None and peer.hearsay:
+            peer.endpoints, peer.endpoints_known, peer.hearsay = (), False, False
 
     def failed(self, prefix: Prefix, *, now: float, rng: random.Random) -> None:
         """Wait before trying this peer again: twice as long each time, spread by chance."""
@@ -115,4 +133,4 @@ class PeerBook:
     def succeeded(self, prefix: Prefix) -> None:
         """A tunnel to this peer works."""
         peer = self.get(prefix)
-        peer.failures, peer.retry_at = 0, 0.0
+        peer.failures, peer.retry_at, peer.hearsay = 0, 0.0, False

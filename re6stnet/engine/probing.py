@@ -5,11 +5,9 @@
       +---------------------------------------------------------------------------------------+
 
 The time-out follows the tunnel's own round trips (RFC 6298 section 2), the length of a burst its own loss.
-A silence counts as the tunnel's only if another tunnel was answered meanwhile ("witnessed"): a probe that was
-sent when the first missing answer should have been here.  One sent earlier may have been back before our own
-link died, while the answer from farther away was still on it.  Else the fault may be ours, and it is verified
-again as soon as another one is heard.  If this code itself runs late, nothing that should have been answered
-meanwhile is held against anybody.
+A silence counts as the tunnel's only if another tunnel was answered meanwhile ("witnessed"); else the fault
+may be ours, and it is verified again as soon as another one is heard.  If this code itself runs late, nothing
+that should have been answered meanwhile is held against anybody.
 
 The daemon runs ``re6stnet/_native/probing.c``, which does the same in a thread without the GIL; tests hold it
 to this.
@@ -171,7 +169,7 @@ class Probing:
             if t.doubt:
                 self._burst(t, now, sends)
             elif not t.silent and t.since and t.since + t.timeout <= now:
-                t.doubt, t.asked = True, t.since + t.srtt
+                t.doubt, t.asked = True, t.since
                 t.burst, t.burst_at = max(t.need - t.waiting, 1), now
                 self._burst(t, now, sends)
                 self._ask_witnesses(t, now, sends)

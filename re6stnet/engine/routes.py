@@ -1,8 +1,10 @@
 """Babel's table as the engine needs it: who is reachable, and what hangs on each tunnel.  Pure."""
 
+from array import array
 from collections.abc import Iterable, Set
 
 from re6st_core.prefix import Prefix
+from re6stnet.engine.gains import INFINITE
 from re6stnet.engine.messages import RouteChange
 
 
@@ -59,6 +61,16 @@ class RouteTable:
     def carried(self, tunnel: str) -> Set[Prefix]:
         """Destinations that go through this tunnel now."""
         return self._carried.get(tunnel, set())
+
+    def metric(self, destination: Prefix, *, without: str | None = None) -> int:
+        """The best metric of a destination (``INFINITE``: no route), not through the tunnel ``without``."""
+        routes = self._metric.get(destination, {})
+        return min((metric for tunnel, metric in routes.items() if tunnel != without), default=INFINITE)
+
+    def metrics_via(self, tunnel: str, destinations: Iterable[Prefix]) -> "array[int]":
+        """The metric of each destination through one tunnel; ``INFINITE``: its peer announces none."""
+        nothing: dict[str, int] = {}
+        return array("i", (self._metric.get(d, nothing).get(tunnel, INFINITE) for d in destinations))
 
     def expendable(self, tunnel: str) -> bool:
         """Whether every destination that goes through this tunnel has another route."""

@@ -7,7 +7,7 @@ worth (:mod:`re6stnet.engine.gains`) and swaps the best pair, as long as a swap 
 import random
 from array import array
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from re6stnet.engine.gains import INFINITE, Gains, work_out
@@ -89,6 +89,10 @@ class View(Generic[Peer]):
     neighbours: Collection[Peer] = ()
     """Peers that the operator wants a tunnel with."""
     survey: Survey[Peer] | None = None
+
+    def with_survey(self, survey: Survey[Peer]) -> "View[Peer]":
+        """The same, and what a round has found."""
+        return replace(self, survey=survey)
 
 
 @dataclass(frozen=True, slots=True)

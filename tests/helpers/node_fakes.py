@@ -10,7 +10,7 @@ from re6st_core.errors import PeerError, RegistryError
 from re6st_core.peer_wire import Close, Message
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import RelayFrame
-from re6stnet.engine.messages import Event, Prepare, TunnelRecord
+from re6stnet.engine.messages import AskDistances, Event, Prepare, Probe, TunnelRecord
 
 
 @dataclass
@@ -49,6 +49,19 @@ class FakeTunnels:
             raise
         self.calls.append(f"{kind} done")
         self.on_done(kind, tunnel)
+
+
+@dataclass
+class FakeExplorer:
+    """``ports.Explorer``: each call is noted."""
+
+    calls: list[Probe | AskDistances] = field(default_factory=list)
+
+    async def probe(self, command: Probe) -> None:
+        self.calls.append(command)
+
+    async def ask(self, command: AskDistances) -> None:
+        self.calls.append(command)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from re6stnet.engine.messages import Started, TunnelRecord
 from re6stnet.explanation import Explainer, destination
 from re6stnet.node import Events, Node
 from tests.helpers.node_certificates import NETWORK
-from tests.helpers.node_fakes import FakeMessenger, FakeTunnels
+from tests.helpers.node_fakes import FakeExplorer, FakeMessenger, FakeTunnels
 
 OWN, PEER, FAR = (Prefix(16, n) for n in (1, 2, 3))
 ONE, TWO = "1" * 32, "2" * 32
@@ -41,6 +41,7 @@ def explainer() -> Explainer:
         Events(),
         tunnels=FakeTunnels(),
         messenger=FakeMessenger(),
+        explorer=FakeExplorer(),
         keep_relay=nothing,
         bootstrap=nothing,
     )

@@ -39,7 +39,7 @@ from re6stnet.engine.messages import (
 )
 from re6stnet.engine.tunnel import Tunnel
 from re6stnet.node import CLOSE_FIRST_S, MAX_EVENTS, STOP_S, Events, Node
-from tests.helpers.node_fakes import FakeMessenger, FakeTunnels, kinds, peer_error
+from tests.helpers.node_fakes import FakeExplorer, FakeMessenger, FakeTunnels, kinds, peer_error
 from tests.helpers.node_time import elapsed_since, in_virtual_time, settle
 
 OWN, PEER = Prefix(16, 1), Prefix(16, 2)
@@ -77,6 +77,7 @@ class Shell:
         self.events = Events()
         self.tunnels = FakeTunnels()
         self.messenger = FakeMessenger()
+        self.explorer = FakeExplorer()
         self.relay: list[bool] = []
         self.bootstraps = 0
         self.bootstrap_error: Exception | None = None
@@ -85,6 +86,7 @@ class Shell:
             self.events,
             tunnels=self.tunnels,
             messenger=self.messenger,
+            explorer=self.explorer,
             keep_relay=self.relay.append,
             bootstrap=self.bootstrap,
         )

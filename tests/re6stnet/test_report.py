@@ -41,7 +41,7 @@ from re6stnet.ports import SavedTunnel
 from re6stnet.report import Reporter
 from re6stnet.settings import Settings
 from tests.helpers.node_certificates import NETWORK, authority, write_node
-from tests.helpers.node_fakes import FakeMessenger, FakeRelayServer
+from tests.helpers.node_fakes import FakeExplorer, FakeMessenger, FakeRelayServer
 from tests.helpers.node_tunnels import Daemon, Machine
 
 OWN, PEER, FAR = Prefix(16, 1), Prefix(16, 2), Prefix(16, 3)
@@ -91,7 +91,7 @@ def reporter(tmp_path: Path) -> Iterator[Reporter]:
         yield Reporter(
             node=Node(
                 engine, Events(), tunnels=daemon.tunnels, messenger=FakeMessenger(),
-                keep_relay=nothing, bootstrap=nothing,
+                explorer=FakeExplorer(), keep_relay=nothing, bootstrap=nothing,
             ),
             settings=settings,
             members=Membership(settings, store, lambda _event: None, mark=1, rng=random.Random(1)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netns_lab.model import wire
 from netns_lab.model.babel import SAMPLE_S, Babel
+from netns_lab.model.explorer import Explorer
 from netns_lab.model.links import Link
 from netns_lab.model.messenger import Messenger
 from netns_lab.model.probes import Probes
@@ -24,6 +25,7 @@ from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
     AskBootstrap,
+    AskDistances,
     AskEndpoints,
     Command,
     Create,
@@ -37,6 +39,7 @@ from re6stnet.engine.messages import (
     PeerSeen,
     PeersLearned,
     Prepare,
+    Probe,
     Remove,
     RouteChange,
     RoutesChanged,
@@ -99,6 +102,7 @@ class Node:
         self.babel = self._new_babel(self._rng.randrange(1 << 16))
         self.registrar = Registrar(self)
         self.messenger = Messenger(self)
+        self.explorer = Explorer(self)
         self.parameters: NetworkParameters | None = None
         self._events: deque[Event] = deque()
         self._handling = False
@@ -275,7 +279,7 @@ class Node:
 
         self.mesh.agenda.after(delay_s, due)
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:  # noqa: PLR0912 - a table of kinds
         match command:
             case Prepare():
                 self.tunnels.prepare(command)
@@ -303,6 +307,10 @@ class Node:
                 self.registrar.bootstrap()
             case AskEndpoints():
                 self.messenger.ask_endpoints(command.peer)
+            case Probe():
+                self.explorer.probe(command)
+            case AskDistances():
+                self.explorer.ask(command)
 
     def _join(self, nonce: str) -> None:
         """babeld has seen the interface that it was given."""

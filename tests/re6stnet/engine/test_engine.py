@@ -11,6 +11,7 @@ from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import MAX_ATTEMPTS, Engine
 from re6stnet.engine.messages import PeerSeen, PeersLearned
 from re6stnet.engine.negotiation import MAX_TUNNELS
+from re6stnet.engine.rounds import ROUND_S
 from re6stnet.engine.selection import View
 from re6stnet.engine.tunnel import UNDER_WAY, Tunnel
 
@@ -195,4 +196,5 @@ def test_a_content_engine_does_not_look_at_its_candidates(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(engine(node), "_view", view)
     mesh.run(mesh.parameters.tunnel_refresh_s)
-    assert len(looked) <= 4  # at the refresh, and while its newcomer is tried
+    # At each of three steps of a round, at the refresh, and while newcomers are tried.
+    assert len(looked) <= 3 * (mesh.parameters.tunnel_refresh_s / ROUND_S + 2) + 8

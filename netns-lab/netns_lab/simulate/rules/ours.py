@@ -30,6 +30,8 @@ from re6stnet.engine.selection import Offered, Survey, TunnelView, View, decide,
 
 BOOTSTRAP_PEERS = 8
 """Peers in an answer of the registry."""
+TRIES = 2
+"""Requests of a probe; the shortest RTT counts."""
 NAMED_PEERS = 24
 """Peers in such an answer."""
 _PARAMETERS = NetworkParameters(version=1)
@@ -168,7 +170,7 @@ class OurRule:
         tunnels, scout = self._senses.tunnels(node), self._nodes[node].scout
         candidates = [peer for peer in self._nodes[node].known if peer not in tunnels]
         for peer in scout.whom_to_probe(candidates, now=self._now, rng=self._rng):
-            rtt_us = self._senses.probe(node, peer, OUR_PROBE)
+            rtt_us = min(self._senses.probe(node, peer, OUR_PROBE) for _ in range(TRIES))
             scout.probed(peer, self.metric.cost(rtt_us), now=self._now)
         ours = self._senses.metrics(node, array("i", candidates))
         metrics = dict(zip(candidates, ours, strict=True))
