@@ -57,6 +57,8 @@ class Offered(Generic[Peer]):
     """Of its own routes, one for each destination."""
     room: bool
     """It would take one more tunnel."""
+    route: int = INFINITE
+    """Our metric of the way to it that we have now; INFINITE: of a tunnel's peer, it leaves us out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +164,18 @@ def least_missed(
 
 def expected(survey: Survey[Peer]) -> dict[Peer, float]:
     """What each candidate would bring, to both ends."""
-    gains = _gains(survey.weight, list(survey.via.values()), survey.offers)
-    return {offer.peer: gains.gain[k] + gains.theirs[k] for k, offer in enumerate(survey.offers)}
+    via = list(survey.via.values())
+    offers = _believed(survey.offers, via)
+    gains = _gains(survey.weight, via, offers)
+    return {offer.peer: gains.gain[k] + gains.theirs[k] for k, offer in enumerate(offers)}
 
 
 def _swaps(
     survey: Survey[Peer], may_go: list[TunnelView[Peer]], candidates: set[Peer], most: int
 ) -> list[Swap[Peer]]:
     names, via = list(survey.via), list(survey.via.values())
-    offers = [offer for offer in survey.offers if offer.room and offer.peer in candidates]
+    asked = [offer for offer in survey.offers if offer.room and offer.peer in candidates]
+    offers = _believed(asked, via)
     going = [t.tunnel for t in may_go if t.tunnel in survey.via and t.tunnel in survey.held]
     columns = {tunnel: names.index(tunnel) for tunnel in going}
     # What the two of a tunnel would gain by it if they had it not, they lose with it.
@@ -193,6 +198,34 @@ def _swaps(
             Swap(offer.peer, tunnel, f"{offer.peer} shortens ways by {gained / gains.total:.1%} in the mean")
         )
     return swaps
+
+
+def _believed(offers: Collection[Offered[Peer]], via: "list[array[int]]") -> list[Offered[Peer]]:
+    """What candidates say, as far as it can be: where we have a route to each other, neither is farther from
+    a destination than the other by more than that route.
+
+    Who lies brings no more than a tunnel to it would shorten that route; and a destination that has just
+    died, or just appeared, and is known to one of us only, does not outweigh all others.
+    """
+    ours = [min(row) for row in zip(*via, strict=True)]
+    if not ours:
+        return list(offers)
+    return [
+        Offered(
+            offer.peer,
+            offer.cost,
+            array(
+                "i",
+                (
+                    max(mine - offer.route, min(told, mine + offer.route))
+                    for mine, told in zip(ours, offer.metrics, strict=True)
+                ),
+            ),
+            offer.room,
+            offer.route,
+        )
+        for offer in offers
+    ]
 
 
 def _gains(weight: "array[float]", via: "list[array[int]]", offers: Collection[Offered[Peer]]) -> Gains:

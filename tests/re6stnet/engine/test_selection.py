@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from re6stnet.engine.gains import INFINITE
 from re6stnet.engine.selection import (
     ASKED_HELD,
     FLOOR,
@@ -98,8 +99,10 @@ def survey(
     return Survey(array("d", [1.0, 1.0]), rows, tuple(offers), held)
 
 
-def offered(peer: str, metrics: list[int], *, cost: int = 10, room: bool = True) -> Offered[str]:
-    return Offered(peer, cost, array("i", metrics), room)
+def offered(
+    peer: str, metrics: list[int], *, cost: int = 10, room: bool = True, route: int = INFINITE
+) -> Offered[str]:
+    return Offered(peer, cost, array("i", metrics), room, route)
 
 
 VIA = {"a": [100, 900], "b": [500, 800]}
@@ -181,3 +184,25 @@ def test_one_tunnel_too_many_goes_unless_its_successor_is_on_the_way() -> None:
 
 def test_expected_is_what_both_ends_would_gain() -> None:
     assert expected(survey({"a": [100, 900]}, [offered("x", [400, 300])])) == {"x": 590 + 290}
+
+
+@given(st.lists(st.integers(0, INFINITE), min_size=2, max_size=2), st.integers(0, 2000), st.integers(0, 2000))
+def test_who_lies_brings_no_more_than_its_tunnel_shortens_the_way_to_it(
+    told: list[int], route: int, cost: int
+) -> None:
+    found = survey({"a": [100, 900]}, [offered("liar", told, route=route, cost=cost)])
+    assert expected(found)["liar"] <= 2 * max(route - cost, 0)
+
+
+def test_a_destination_that_has_just_died_does_not_outweigh_all_others() -> None:
+    stale = offered("hardly", [380, INFINITE], cost=300, route=310)
+    good = offered("good", [400, 300], route=310)
+    view = View(BOTH, CANDIDATES, 2, survey=survey(VIA, [stale, good]))
+    assert decide(view, rng=random.Random(1)).swaps[0].peer == "good"
+
+
+def test_what_can_be_is_taken_as_it_is_told() -> None:
+    told = [400, 700]
+    assert expected(survey({"a": [100, 900]}, [offered("x", told, route=400)])) == expected(
+        survey({"a": [100, 900]}, [offered("x", told)])
+    )

@@ -10,6 +10,7 @@ from array import array
 from typing import ClassVar
 
 from netns_lab.simulate.metric import OURS, Metric
+from netns_lab.simulate.paths import INFINITE
 from netns_lab.simulate.rules.rule import Limits
 from netns_lab.simulate.senses import Senses
 from netns_lab.simulate.traffic import (
@@ -179,7 +180,8 @@ class OurRule:
         destinations = array("i", sample.destinations)
         via = {str(peer): row for peer, row in self._senses.metrics_via(node, destinations).items()}
         costs = {peer: cost for peer in asked if (cost := scout.cost(peer)) is not None}
-        offers = tuple(offer for p, c in costs.items() if (offer := self._ask(node, p, c, destinations)))
+        found = (self._ask(node, p, c, destinations, route=metrics[p]) for p, c in costs.items())
+        offers = tuple(offer for offer in found if offer is not None)
         held = {}
         for t in least_missed(self._view(node, set(), None), sample.weight, via):
             cost = self.metric.cost(self._senses.rtt_us(node, t.peer) or 0)
@@ -193,7 +195,9 @@ class OurRule:
                 scout.in_vain(peer, now=self._now)
         return survey
 
-    def _ask(self, node: int, peer: int, cost: int, destinations: "array[int]") -> Offered[int] | None:
+    def _ask(
+        self, node: int, peer: int, cost: int, destinations: "array[int]", *, route: int = INFINITE
+    ) -> Offered[int] | None:
         """A peer's distances; it names some peers, too.  None: it has answered enough in this round."""
         if not self._senses.is_routed(node, peer):
             return None
@@ -206,7 +210,7 @@ class OurRule:
         for other in self._rng.sample(known, min(NAMED_PEERS, len(known))):
             if other != node:
                 self._learn(node, other)
-        return Offered(peer, cost, metrics, self._senses.has_room(peer))
+        return Offered(peer, cost, metrics, self._senses.has_room(peer), route)
 
     def _ask_registry(self, node: int) -> None:
         for peer in self._senses.ask_registry(node, BOOTSTRAP_PEERS, OUR_BOOTSTRAP):
