@@ -53,8 +53,8 @@ class InterfaceParameters:
     ``link_quality`` makes the cost follow the share of hellos that arrive (ETX); without it babeld gives a
     neighbour up after two missed ones.  Measured with hello 1 s (docs/decisions/0008-babeld-settings.md): a
     silent neighbour is given up after 2.5 to 3.6 s without, 12.1 to 14.3 s with it (cost 256 after 6 s); a
-    babeld that restarts loses the way back for 0.64 to 0.70 s without, hardly a packet with it.  Links die
-    more often than babelds, so it is off.
+    babeld that restarts loses the way back for 0.64 to 0.70 s without, hardly a packet with it.  It is for
+    interfaces whose neighbours are watched by other means.
     """
 
     type: Literal["auto", "wired", "wireless", "tunnel"] = "tunnel"
@@ -66,7 +66,7 @@ class InterfaceParameters:
     max_rtt_penalty: int | None = 5000
     rtt_decay: int | None = 42
     split_horizon: bool | None = None
-    link_quality: bool | None = False
+    link_quality: bool | None = True
 
     def __post_init__(self) -> None:
         problems = []

@@ -39,7 +39,7 @@ SILENT_S: Final = 10.0
 """A babeld that leaves a command without an answer for so long is broken (stopped, say) and replaced."""
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_LAST_S: Final = 60.0
-STABLE_S: Final = 60.0
+STABLE_S: Final = 10.0
 """A babeld that ran for so long is restarted at once."""
 
 

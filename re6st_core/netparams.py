@@ -29,8 +29,8 @@ class NetworkParameters:
 
     version: int
     """Grows by one with each change; 1 is the first."""
-    hello_s: float = 1.0
-    """Babel's hello interval on tunnels."""
+    hello_s: float = 0.5
+    """Babel's hello interval on tunnels; babeld holds a request for a quarter of it at each hop."""
     client_count: int = 10
     """Tunnels that each node opens by itself."""
     max_clients: int = 20

@@ -255,7 +255,7 @@ class Daemon:
         stack.callback(StunReflector.open(self._settings.port, MARK).close)
         stack.push_async_callback(babeld.stop)
         await babeld.start()
-        await server.join(babeld, lambda: tunnels.interface)
+        await server.join(babeld, lambda: tunnels.tcp_interface)
         self._members.on_renewed(server.renewed)
         self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))
         await tunnels.resume()

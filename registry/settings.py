@@ -7,7 +7,7 @@ prefix_length = 16
 anonymous_prefix_length = 0
 
 [parameters]                 # any of re6st_core.netparams.NetworkParameters
-hello_s = 1.0
+hello_s = 0.5
 """
 
 import json

@@ -1,11 +1,13 @@
 /* A thread that probes tunnels without the GIL: ICMPv6 echo requests to the peers' link-local addresses (RFC 4443
  * section 4), answered by their kernels; probing.c decides what to send, and what the answers mean.
  *
- * Each tunnel has a socket of its own, bound to its device: a peer that floods us fills its own buffer, not that of
- * another tunnel, and is read no faster than READS packets for each probe.  An answer counts if it comes from the
- * peer's address on that device and brings the 128 random bits of its probe.  No lock is held while waiting.
+ * Each tunnel has a socket of its own, bound to its device, and a filter that lets in what comes from the peer's
+ * address with the socket's random identifier: a peer that floods us fills its own buffer, not that of another tunnel,
+ * not even on a device that they share, and is read no faster than READS packets for each probe.  An answer counts if
+ * it brings the 128 random bits of its probe.  No lock is held while waiting.
  */
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -31,6 +33,7 @@
 
 typedef struct {
     int fd, allowed, paused;
+    uint16_t id;                /* of all its echo requests, so that connection tracking has one entry for them */
     struct sockaddr_in6 address;
     uint8_t tokens[RING][TOKEN];
     int64_t foreign, packets, own, traffic_until;
@@ -82,7 +85,7 @@ static void send_probe(prober *p, const target *t, peer *w, int64_t seq)
     if (getrandom(token, TOKEN, GRND_NONBLOCK) != TOKEN)
         return;                 /* as if lost */
     memcpy(request.token, token, TOKEN);
-    memcpy(&request.header.icmp6_id, token, sizeof request.header.icmp6_id);
+    request.header.icmp6_id = w->id;
     request.header.icmp6_seq = htons((uint16_t)seq);
     if (sendto(w->fd, &request, sizeof request, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&w->address,
                sizeof w->address) < 0) {
@@ -236,6 +239,7 @@ prober *prober_new(void)
         return NULL;
     pthread_mutex_init(&p->lock, NULL);
     p->epoll_fd = p->wake_fd = p->event_fd = p->netlink_fd = -1;
+    p->probing.margin = MARGIN_US;
     return p;
 }
 
@@ -282,15 +286,39 @@ void prober_free(prober *p)
     free(p);
 }
 
-/* A socket that hears nothing but echo replies on this device; -1 with errno. */
-static int open_socket(const char *device)
+/* Let nothing in but what comes from the peer's address with our identifier.  0, or -1 with errno. */
+static int filter_packets(int fd, const peer *w)
+{
+    uint32_t part[4];
+    memcpy(part, &w->address.sin6_addr, sizeof part);
+    struct sock_filter code[] = {           /* the packet begins with the ICMPv6 header */
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct icmp6_hdr, icmp6_id)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohs(w->id), 0, 9),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 8),      /* source address, RFC 8200 section 3 */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(part[0]), 0, 7),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(part[1]), 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 16),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(part[2]), 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 20),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(part[3]), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* A socket that hears nothing but the peer's echo replies on this device; -1 with errno. */
+static int open_socket(const char *device, const peer *w)
 {
     struct icmp6_filter filter;
     int buffer = RECEIVE_BUFFER, priority = 6;  /* before bulk data in the device's queue */
     int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
     ICMP6_FILTER_SETBLOCKALL(&filter);
     ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) == 0
+    if (fd >= 0 && filter_packets(fd, w) == 0
+        && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) == 0
         && setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0
         && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) == 0
         && setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority) == 0)
@@ -310,7 +338,8 @@ static int open_peer(prober *p, peer *w, uint64_t tag, const char *device, const
     w->address.sin6_family = AF_INET6;
     memcpy(&w->address.sin6_addr, address, sizeof w->address.sin6_addr);
     w->address.sin6_scope_id = if_nametoindex(device);
-    if (!w->address.sin6_scope_id || (w->fd = open_socket(device)) < 0)
+    if (!w->address.sin6_scope_id || getrandom(&w->id, sizeof w->id, GRND_NONBLOCK) < 0
+        || (w->fd = open_socket(device, w)) < 0)
         return errno;
     w->allowed = READS;
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
@@ -341,7 +370,9 @@ void prober_remove(prober *p, uint64_t tag, int64_t now)
     target *t = probing_find(&p->probing, tag);
     if (t) {
         peer *w = &p->peers[t - p->probing.targets];
-        close_one(w->fd);       /* and with it what epoll knows of it */
+        if (w->fd >= 0)         /* close() is not enough while a child that has not called exec() yet has it, too */
+            epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+        close_one(w->fd);
         memmove(w, w + 1, (size_t)(&p->peers[p->probing.n] - (w + 1)) * sizeof *w);
         probing_remove(&p->probing, tag, now_for(p, now));
     }
@@ -371,7 +402,7 @@ int prober_get_stats(prober *p, uint64_t tag, prober_stats *out)
     if (t)
         *out = (prober_stats){
             .silent = t->silent, .declared = t->declared, .doubt = t->doubt, .need = (int)needed(t), .srtt = t->srtt,
-            .rttvar = t->rttvar, .timeout = time_out(t), .interval = t->interval, .loss = t->loss, .sent = t->sent,
+            .rttvar = t->rttvar, .timeout = time_out(&p->probing, t), .interval = t->interval, .loss = t->loss, .sent = t->sent,
             .answered = t->answered, .heard_sent = t->heard_sent, .foreign = p->peers[t - p->probing.targets].foreign,
         };
     pthread_mutex_unlock(&p->lock);

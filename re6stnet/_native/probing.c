@@ -15,6 +15,9 @@
 #define LEAST_LOSS 1024
 #define ONE (1 << 16)
 #define LATE_US 150000
+#define SLOW_US 20000
+#define SLOW_FACTOR 4
+#define CALM_US 10000000
 #define WITNESSES 3
 #define WITNESS_AGAIN_US 50000
 #define RING 32
@@ -31,7 +34,7 @@ typedef struct {
 typedef struct {
     int n;
     target targets[MAX_TARGETS];
-    int64_t late;
+    int64_t late, margin, calm_at;
 } probing;
 
 /* Probes to send; those that do not fit are sent, and counted, all the same: as if lost. */
@@ -55,11 +58,11 @@ static target *probing_find(probing *p, uint64_t tag)
     return NULL;
 }
 
-static int64_t time_out(const target *t)
+static int64_t time_out(const probing *p, const target *t)
 {
     if (t->srtt < 0)
         return FIRST_TIMEOUT_US;
-    return least(t->srtt + most_of(4 * t->rttvar, MARGIN_US), LAST_TIMEOUT_US);
+    return least(t->srtt + most_of(4 * t->rttvar, p->margin), LAST_TIMEOUT_US);
 }
 
 static int64_t needed(const target *t)
@@ -72,13 +75,13 @@ static int64_t needed(const target *t)
     return most_of(n, NEED);
 }
 
-static int64_t target_due(const target *t)
+static int64_t target_due(const probing *p, const target *t)
 {
     if (t->doubt)
-        return t->burst ? t->burst_at : t->sent_at + time_out(t);
+        return t->burst ? t->burst_at : t->sent_at + time_out(p, t);
     if (t->silent || !t->since)
         return t->next_at;
-    return least(t->next_at, t->since + time_out(t));
+    return least(t->next_at, t->since + time_out(p, t));
 }
 
 static void share(probing *p, int64_t now)
@@ -139,7 +142,7 @@ static int64_t probing_due(const probing *p)
 {
     int64_t due = -1;
     for (int i = 0; i < p->n; i++) {
-        int64_t at = target_due(&p->targets[i]);
+        int64_t at = target_due(p, &p->targets[i]);
         due = due < 0 || at < due ? at : due;
     }
     return due;
@@ -172,7 +175,7 @@ static void go_on_with_burst(const probing *p, target *t, int64_t now, send_list
         send_one(t, now, sends);
         t->burst--;
         t->burst_at = now + BURST_US;
-    } else if (!t->burst && t->sent_at + time_out(t) <= now) {
+    } else if (!t->burst && t->sent_at + time_out(p, t) <= now) {
         t->doubt = 0;
         t->witnessed = is_witnessed(p, t);
         t->silent = t->declared = t->news = 1;
@@ -212,6 +215,12 @@ static void probing_step(probing *p, int64_t now, send_list *sends)
     int64_t due = probing_due(p);
     if (due < 0)
         return;
+    if (now - due > SLOW_US) {
+        p->margin = most_of(p->margin, least(MARGIN_US + SLOW_FACTOR * (now - due), LAST_TIMEOUT_US));
+        p->calm_at = now + CALM_US;
+    } else if (now >= p->calm_at) {
+        p->margin = MARGIN_US;
+    }
     if (now - due > LATE_US) {
         p->late = most_of(p->late, now - due);
         forgive(p, now);
@@ -220,9 +229,9 @@ static void probing_step(probing *p, int64_t now, send_list *sends)
         target *t = &p->targets[i];
         if (t->doubt) {
             go_on_with_burst(p, t, now, sends);
-        } else if (!t->silent && t->since && t->since + time_out(t) <= now) {
+        } else if (!t->silent && t->since && t->since + time_out(p, t) <= now) {
             t->doubt = 1;
-            t->asked = t->since;
+            t->asked = t->since + t->srtt;
             t->burst = most_of(needed(t) - t->waiting, 1);
             t->burst_at = now;
             go_on_with_burst(p, t, now, sends);

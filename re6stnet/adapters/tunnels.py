@@ -46,6 +46,10 @@ SERVER_NAME = "server"
 POOL_SIZE = 64
 """Local UDP ports for tunnels, next to the open port; strangers cannot reach them."""
 KEEPALIVE_S = 25
+UPDATE_S = 4.0
+"""Of all routes; what changes is told at once."""
+TCP_HELLO_S, TCP_HELLO_SHARE = 1.0, 0.75
+"""A silent client is given up after 2.5 to 3.6 of its hellos (docs/decisions/0008-babeld-settings.md)."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -112,11 +116,24 @@ class TunnelManager:
         network = self._parameters()
         return InterfaceParameters(
             hello_interval_s=network.hello_s,
+            update_interval_s=max(UPDATE_S, network.hello_s),
             rxcost=network.rxcost,
             rtt_min_ms=network.rtt_min_ms,
             rtt_max_ms=network.rtt_max_ms,
             max_rtt_penalty=network.max_rtt_penalty,
         )
+
+    @property
+    def tcp_interface(self) -> InterfaceParameters:
+        """The same for OpenVPN's devices.  No client can be taken from the server's: hellos must tell there.
+
+        A client's hellos, by which the server's babeld gives it up, come a little more often.
+        """
+        hello_s = TCP_HELLO_SHARE * min(self._parameters().hello_s, TCP_HELLO_S)
+        return dataclasses.replace(self.interface, hello_interval_s=hello_s, link_quality=False)
+
+    def _interface(self, saved: SavedTunnel) -> InterfaceParameters:
+        return self.interface if saved.record.transport == WIREGUARD else self.tcp_interface
 
     # --- life of one tunnel -----------------------------------------------------------------------------
 
@@ -186,7 +203,7 @@ class TunnelManager:
         saved = self._saved[nonce]
         if saved.device != SERVER_DEVICE:
             # Whoever removes the tunnel meanwhile flushes the interface after it was added.
-            await asyncio.shield(self._babeld.add_interface(saved.device, self.interface))
+            await asyncio.shield(self._babeld.add_interface(saved.device, self._interface(saved)))
 
     async def leave(self, nonce: str) -> None:
         """Take the device from babeld, unless it is our server's: Babel's hellos must do there."""
@@ -272,7 +289,7 @@ class TunnelManager:
                 self._post(Broken(saved.record.tunnel, str(exc)))
                 continue
             if saved.device != SERVER_DEVICE:
-                await self._babeld.add_interface(saved.device, self.interface)
+                await self._babeld.add_interface(saved.device, self._interface(saved))
                 self._watch(saved)
 
     async def _whole(self, saved: SavedTunnel, server_lives: bool) -> bool:

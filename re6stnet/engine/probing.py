@@ -5,9 +5,11 @@
       +---------------------------------------------------------------------------------------+
 
 The time-out follows the tunnel's own round trips (RFC 6298 section 2), the length of a burst its own loss.
-A silence counts as the tunnel's only if another tunnel was answered meanwhile ("witnessed"); else the fault
-may be ours, and it is verified again as soon as another one is heard.  If this code itself runs late, nothing
-that should have been answered meanwhile is held against anybody.
+A silence counts as the tunnel's only if another tunnel was answered meanwhile ("witnessed"): a probe that was
+sent when the first missing answer should have been here.  One sent earlier may have been back before our own
+link died, while the answer from farther away was still on it.  Else the fault may be ours, and it is verified
+again as soon as another one is heard.  If this code itself runs late, nothing that should have been answered
+meanwhile is held against anybody.
 
 The daemon runs ``re6stnet/_native/probing.c``, which does the same in a thread without the GIL; tests hold it
 to this.
@@ -28,6 +30,9 @@ NEED, NEED_MAX = 4, 16
 LEAST_LOSS, ONE = 1024, 1 << 16
 """Loss is counted in 65536ths; less than 1024 of them (1.6 %) cannot be told from none."""
 LATE_US = 150_000
+SLOW_US, SLOW_FACTOR, CALM_US = 20_000, 4, 10_000_000
+"""A step that is later than the first shows a busy machine, whose tunnels are late, too: the margin of all
+time-outs grows by so many times that, for so long."""
 WITNESSES, WITNESS_AGAIN_US = 3, 50_000
 RING = 32
 MAX_TARGETS = 64
@@ -74,12 +79,11 @@ class Target:
     answered: int = 0
     news: bool = False
 
-    @property
-    def timeout(self) -> int:
+    def timeout(self, margin: int) -> int:
         """RFC 6298 section 2, with a margin for what a busy machine takes."""
         if self.srtt < 0:
             return FIRST_TIMEOUT_US
-        return min(self.srtt + max(4 * self.rttvar, MARGIN_US), LAST_TIMEOUT_US)
+        return min(self.srtt + max(4 * self.rttvar, margin), LAST_TIMEOUT_US)
 
     @property
     def need(self) -> int:
@@ -90,14 +94,13 @@ class Target:
             n += 1
         return max(n, NEED)
 
-    @property
-    def due(self) -> int:
+    def due(self, margin: int) -> int:
         """When this tunnel needs attention."""
         if self.doubt:
-            return self.burst_at if self.burst else self.sent_at + self.timeout
+            return self.burst_at if self.burst else self.sent_at + self.timeout(margin)
         if self.silent or not self.since:
             return self.next_at
-        return min(self.next_at, self.since + self.timeout)
+        return min(self.next_at, self.since + self.timeout(margin))
 
     def measure(self, rtt: int) -> None:
         """Take in a round trip."""
@@ -115,6 +118,8 @@ class Probing:
         self.targets: list[Target] = []
         self.late = 0
         """The most that ``step`` came too late since the last ``take``."""
+        self.margin = MARGIN_US
+        self._calm_at = 0
 
     def add(self, tag: int, now: int) -> bool:
         """Probe one more tunnel; False if there are too many."""
@@ -154,13 +159,18 @@ class Probing:
     @property
     def due(self) -> int | None:
         """When the next step is due; None: never."""
-        return min((t.due for t in self.targets), default=None)
+        return min((t.due(self.margin) for t in self.targets), default=None)
 
     def step(self, now: int) -> list[tuple[int, int]]:
         """Do what is due; return the probes to send now, as (tag, sequence number)."""
         due = self.due
         if due is None:
             return []
+        if now - due > SLOW_US:
+            slow = min(MARGIN_US + SLOW_FACTOR * (now - due), LAST_TIMEOUT_US)
+            self.margin, self._calm_at = max(self.margin, slow), now + CALM_US
+        elif now >= self._calm_at:
+            self.margin = MARGIN_US
         if now - due > LATE_US:
             self.late = max(self.late, now - due)
             self._forgive(now)
@@ -168,8 +178,8 @@ class Probing:
         for t in self.targets:
             if t.doubt:
                 self._burst(t, now, sends)
-            elif not t.silent and t.since and t.since + t.timeout <= now:
-                t.doubt, t.asked = True, t.since
+            elif not t.silent and t.since and t.since + t.timeout(self.margin) <= now:
+                t.doubt, t.asked = True, t.since + t.srtt
                 t.burst, t.burst_at = max(t.need - t.waiting, 1), now
                 self._burst(t, now, sends)
                 self._ask_witnesses(t, now, sends)
@@ -202,7 +212,7 @@ class Probing:
             self._send(t, now, sends)
             t.burst -= 1
             t.burst_at = now + BURST_US
-        elif not t.burst and t.sent_at + t.timeout <= now:
+        elif not t.burst and t.sent_at + t.timeout(self.margin) <= now:
             t.doubt = False
             t.witnessed = any(o is not t and o.heard_sent >= t.asked for o in self.targets)
             t.silent = t.declared = t.news = True

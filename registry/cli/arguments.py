@@ -55,7 +55,7 @@ def _init(init: argparse.ArgumentParser) -> None:
     )
     init.add_argument("--client-count", type=int, metavar="N", help="tunnels that a node opens (10)")
     init.add_argument("--max-clients", type=int, metavar="N", help="tunnels that a node accepts (twice that)")
-    init.add_argument("--hello", type=float, metavar="S", help="Babel's hello interval in seconds (1)")
+    init.add_argument("--hello", type=float, metavar="S", help="Babel's hello interval in seconds (0.5)")
     init.add_argument("--rsa", type=int, metavar="BITS", help="RSA key for the CA (EC P-256)")
 
 

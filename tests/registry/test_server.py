@@ -180,7 +180,7 @@ def test_a_bad_settings_file_tells_all_its_mistakes(
 
 async def test_edited_parameters_are_published_at_the_next_start(directory: Path, address: str) -> None:
     text = (directory / "registry.toml").read_text()
-    (directory / "registry.toml").write_text(text.replace("hello_s = 1.0", "hello_s = 2.5"))
+    (directory / "registry.toml").write_text(text.replace("hello_s = 0.5", "hello_s = 2.5"))
     with running(directory, address):
         pass
     connection = sqlite3.connect(directory / "registry.db")

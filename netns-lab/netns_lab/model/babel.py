@@ -21,7 +21,7 @@ from re6st_core.netparams import NetworkParameters
 INFINITY = 65535
 URGENT_S, CALM_HELLOS = 0.1, 1.0
 """How long babeld holds an update: a tenth of a second if urgent, else a hello interval, each within 25 %."""
-UPDATE_HELLOS = 4.0
+UPDATE_S = 4.0
 """Interval of periodic updates."""
 SMOOTHING_S = 4.0
 """Half-life of babeld's smoothed metric: a better route must stay better for about as long to be taken."""
@@ -138,7 +138,7 @@ class Babel:
         """Measure all neighbours anew, and count what goes out all the time; for every ``SAMPLE_S``."""
         elapsed_s, self._sampled_at = self._agenda.now - self._sampled_at, self._agenda.now
         hellos = elapsed_s / self._parameters.hello_s
-        updates = wire.BABEL_UPDATE * (len(self.selected) + 1) / UPDATE_HELLOS
+        updates = wire.BABEL_UPDATE * (len(self.selected) + 1) * self._parameters.hello_s / UPDATE_S
         for name, neighbour in list(self.neighbours.items()):
             tlvs = wire.BABEL_HELLO + wire.BABEL_IHU / 3 + updates
             size = wire.babel_packet(round(tlvs), openvpn=neighbour.link.carrier.openvpn)
@@ -279,11 +279,11 @@ class Babel:
         told = self._told.get(destination)
         if told is None or abs(metric - told) > WORTH_TELLING * told:
             # Much worse is urgent, the rest waits for the next periodic update.
-            self._announce(destination, urgent=told is not None and metric >= told + 512, calm=UPDATE_HELLOS)
+            self._announce(destination, urgent=told is not None and metric >= told + 512, calm_s=UPDATE_S)
 
-    def _announce(self, destination: int, *, urgent: bool, calm: float = CALM_HELLOS) -> None:
+    def _announce(self, destination: int, *, urgent: bool, calm_s: float | None = None) -> None:
         self._pending.add(destination)
-        delay_s = URGENT_S if urgent else calm * self._parameters.hello_s
+        delay_s = URGENT_S if urgent else calm_s or CALM_HELLOS * self._parameters.hello_s
         at = self._agenda.now + delay_s * self._rng.uniform(0.75, 1.25)
         if self._flush_at is None or at < self._flush_at:
             self._flush_at = at
@@ -339,7 +339,7 @@ class Babel:
             if self.neighbours.get(link.name) is neighbour:
                 again()
 
-        self._agenda.after(self._rng.uniform(0.0, UPDATE_HELLOS) * self._parameters.hello_s, repeat)
+        self._agenda.after(self._rng.uniform(0.0, UPDATE_S), repeat)
 
     # --- requests for a seqno ---------------------------------------------------------------------------
 
@@ -368,7 +368,7 @@ class Babel:
                 for name, neighbour in list(self.neighbours.items()):
                     neighbour.peer.tell_again(name, destination)
 
-        self._agenda.after(UPDATE_HELLOS * self._parameters.hello_s * self._rng.uniform(0.75, 1.25), due)
+        self._agenda.after(UPDATE_S * self._rng.uniform(0.75, 1.25), due)
 
     def tell_again(self, name: str, destination: int) -> None:
         """Send one destination's periodic update into a tunnel, if we have a route."""

@@ -1,10 +1,9 @@
 """What Babel hears of a tunnel's other end: hellos that arrive, or no longer do.
 
 Hellos are not sent one by one.  When a direction begins or ceases to carry packets, the moment at which
-babeld notices is drawn from what was measured with it; lossy ways lose two of three hellos now and then.
+babeld notices is drawn from what was measured with it.
 """
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,15 +12,14 @@ from typing import Protocol
 
 from netns_lab.model.agenda import Agenda
 
-HEARD_AFTER = 1.5, 3.5
-"""Hello intervals until a new neighbour is used: babeld 1.12 took 1.8 to 3.9 s at 1 s until its routes were
-there, of which the first update has its share (docs/decisions/0008-babeld-settings.md)."""
-DEAF_AFTER = 2.5, 3.6
-"""Hello intervals until a silent neighbour is given up (the same)."""
+HEARD_AFTER = 0.3, 1.6
+"""Hello intervals until a new neighbour is used: one hello is enough with link quality."""
+DEAF_AFTER = 12.1, 14.3
+IMPATIENT = 2.5, 3.6
+"""Hello intervals until a silent neighbour is given up, with link quality and without
+(docs/decisions/0008-babeld-settings.md)."""
 TOLD_AFTER = 0.0, 1.0
 """A neighbour that no longer hears us says so with its next hello (babeld's "marginal" IHU)."""
-RARE_S = 1e6
-"""Misfortunes that are further away than this are left out."""
 
 
 class Carrier(Protocol):
@@ -65,6 +63,8 @@ class Link:
     told: Callable[[int, bool], None]
     speaks: list[bool] = field(default_factory=lambda: [True, True])
     """Whether each end's babeld has the interface."""
+    impatient: list[bool] = field(default_factory=lambda: [False, False])
+    """Whether each end's babeld does without link quality."""
     alive: list[bool] = field(default_factory=lambda: [False, False])
     """What each end's babeld thinks."""
     _from: list[_Direction] = field(default_factory=lambda: [_Direction(), _Direction()])
@@ -116,10 +116,9 @@ class Link:
         """Work out when the other end notices what this direction does."""
         direction = self._from[end]
         if direction.audible != direction.heard:
-            low, high = HEARD_AFTER if direction.audible else DEAF_AFTER
+            deaf_after = IMPATIENT if self.impatient[1 - end] else DEAF_AFTER
+            low, high = HEARD_AFTER if direction.audible else deaf_after
             self._later(end, self.rng.uniform(low, high), partial(self._hear, end, direction.audible))
-        elif direction.audible:
-            self._expect_misfortune(end)
 
     def _later(self, end: int, hellos: float, work: Callable[[], None]) -> None:
         direction = self._from[end]
@@ -137,7 +136,6 @@ class Link:
             if all(d.heard for d in self._from):
                 for side in (0, 1):
                     self._tell(side, True)
-            self._expect_misfortune(end)
             return
         listener = 1 - end
         self._tell(listener, False)
@@ -154,34 +152,3 @@ class Link:
         if self.alive[side] != alive and (self.speaks[side] or not alive):
             self.alive[side] = alive
             self.told(side, alive)
-
-    def _expect_misfortune(self, end: int) -> None:
-        """Plan when two of three hellos get lost, and that this ends by itself."""
-        share = self.carrier.loss()
-        if not share:
-            return
-        hellos = hellos_until_deaf(share, self.rng)
-        if hellos * self.hello_s > RARE_S:
-            return
-
-        def deaf() -> None:
-            self._hear(end, False)
-            self._later(end, 1.0 + self.rng.random(), partial(self._hear, end, True))
-
-        self._later(end, hellos, deaf)
-
-
-def hellos_until_deaf(loss: float, rng: random.Random) -> float:
-    """How many hellos until fewer than two of three in a row arrive, each being lost with this probability.
-
-    babeld's rule without link quality.  Drawn from loss to loss, not hello by hello.
-    """
-    if loss >= 1.0:
-        return 2.0
-    hellos = 0.0
-    while hellos < RARE_S:
-        # Hellos until the next loss, that one included: geometric.
-        hellos += 1.0 + math.floor(math.log(1.0 - rng.random()) / math.log(1.0 - loss))
-        if rng.random() < loss or rng.random() < loss:
-            return hellos + 1.0 + rng.random()
-    return hellos

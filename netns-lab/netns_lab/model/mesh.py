@@ -160,8 +160,11 @@ class Mesh:
             self.parameters.hello_s,
             told,
         )
-        if not isinstance(carrier, LanCarrier):
-            link.speaks = [carrier.openvpn and not node.tunnels.client(name) for node in ends]
+        if isinstance(carrier, LanCarrier):
+            link.impatient = [True, True]
+        else:
+            servers = [carrier.openvpn and not node.tunnels.client(name) for node in ends]
+            link.speaks, link.impatient = list(servers), list(servers)
         for node in ends:
             node.links[name] = link
         self.links[name] = link

@@ -399,6 +399,7 @@ class Node:
         if self.babel.running:
             self.babel.sample()
         ledger, pings = self.mesh.ledger, SAMPLE_S / wire.OPENVPN_PING_S
+        self.probes.sample()
         for link in self.links.values():
             if isinstance(link.carrier, OpenvpnCarrier) and link.carrier.connected:
                 ledger.add(self.name, "openvpn", pings * wire.OPENVPN_PING)

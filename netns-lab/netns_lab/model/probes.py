@@ -7,6 +7,8 @@ takes.
 from functools import partial
 from typing import TYPE_CHECKING
 
+from netns_lab.model import wire
+from netns_lab.model.babel import SAMPLE_S
 from netns_lab.model.links import Link
 from re6stnet.engine.messages import TunnelAnswers, TunnelSilent
 
@@ -17,6 +19,8 @@ SILENT_AFTER_S = 0.3, 0.55
 """Until a tunnel in use is called silent, besides two round trips."""
 ANSWERS_AFTER_S = 0.05, 1.0
 """Until an answer of a tunnel that was silent, besides one round trip."""
+PER_TUNNEL_S, BUDGET_S = 4.0, 60.0
+"""Probes per second of a tunnel that carries routes, and of all."""
 VERIFIED_AFTER_S = 0.2
 """Until a silence is verified when somebody else is heard."""
 
@@ -52,6 +56,16 @@ class Probes:
         """The tunnel is gone."""
         self._works.pop(name, None)
         self._unwitnessed.discard(name)
+
+    def sample(self) -> None:
+        """Count what goes out all the time, for every ``SAMPLE_S``: probes, and answers to the peers'."""
+        links = [link for link in self._node.links.values() if link.works and link.name in self._works]
+        if self._node.engine is None or not links:
+            return
+        per_s = min(PER_TUNNEL_S, BUDGET_S / len(links))
+        for link in links:
+            size = wire.probe(openvpn=link.carrier.openvpn)
+            self._node.mesh.ledger.add(self._node.name, "probes", 2 * per_s * SAMPLE_S * size)
 
     def _judge(self, link: Link, works: bool) -> None:
         node, name = self._node, link.name

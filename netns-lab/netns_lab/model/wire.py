@@ -45,6 +45,9 @@ OPENVPN_FRAME = IP_TCP + 2 + 4 + 4 + 16 + 14
 OPENVPN_PING_S = 1.0
 OPENVPN_PING = OPENVPN_FRAME - 14 + 16
 
+ECHO = 40 + 8 + 16
+"""A probe of a tunnel, or its answer, inside."""
+
 BABEL_PACKET = 40 + 8 + 4
 """IPv6, UDP, and Babel's own header (RFC 8966 section 4.2)."""
 BABEL_HELLO, BABEL_IHU = 8 + 6, 16 + 10
@@ -104,6 +107,11 @@ def babel_packet(tlvs: int, *, openvpn: bool) -> int:
     """One Babel packet inside a tunnel."""
     inner = BABEL_PACKET + tlvs
     return OPENVPN_FRAME + inner if openvpn else IP_UDP + 32 + -(-inner // 16) * 16
+
+
+def probe(*, openvpn: bool) -> int:
+    """A probe of a tunnel, or its answer."""
+    return OPENVPN_FRAME + ECHO if openvpn else IP_UDP + 32 + ECHO
 
 
 def stun_sizes() -> tuple[int, int]:

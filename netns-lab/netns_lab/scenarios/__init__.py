@@ -22,6 +22,7 @@ from netns_lab.scenarios import (
     relay_dies,
     revoked,
     tcp_443_only,
+    tcp_relay_dies,
     upnp,
 )
 from netns_lab.scenarios.scenario import Scenario
@@ -30,6 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
     "demo": demo.SCENARIO,
     "cold_start": cold_start.SCENARIO,
     "relay_dies": relay_dies.SCENARIO,
+    "tcp_relay_dies": tcp_relay_dies.SCENARIO,
     "link_flaps": link_flaps.SCENARIO,
     "partition": partition.SCENARIO,
     "registry_away": registry_away.SCENARIO,

@@ -12,7 +12,7 @@ ever.
 import asyncio
 from typing import Any
 
-from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.scenarios.scenario import Scenario
 from netns_lab.stage.conditions import every_tunnel, full_mesh, reachable, relayed
 from netns_lab.stage.stage import Stage
 
@@ -58,9 +58,4 @@ SCENARIO = Scenario(
     "the daemon of a relay is killed and comes back after a minute",
     "two_relays.toml",
     play,
-    not_yet=NotYet(
-        {"blackout_when_the_relay_dies": "3.7 and 3.0 s"},
-        "a dead tunnel is noticed by Babel's hellos only: the node does not probe its tunnels",
-        4,
-    ),
 )

@@ -8,7 +8,7 @@ Expected: each time the path is cut, the flow goes on over r within 1.0 s; what 
 does not take other tunnels with it.  When the path stays, the direct way is used again within 30 s.
 """
 
-from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.scenarios.scenario import Scenario
 from netns_lab.stage.conditions import every_tunnel, full_mesh, way_is
 from netns_lab.stage.stage import Stage
 
@@ -43,9 +43,4 @@ SCENARIO = Scenario(
     "the path between two nodes flaps, and a third one carries on",
     "triangle.toml",
     play,
-    not_yet=NotYet(
-        {"blackout_max": "4.6 s"},
-        "a dead tunnel is noticed by Babel's hellos only: the node does not probe its tunnels",
-        4,
-    ),
 )

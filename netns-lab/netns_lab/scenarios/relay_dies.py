@@ -21,6 +21,13 @@ NODES = ("a", "b", "r1", "r2")
 
 async def play(stage: Stage) -> None:
     """Silence the relay in use, measure, revive it, and again."""
+    blackouts = await deaths_of_the_relay(stage)
+    stage.figure("trials", len(blackouts))
+    stage.figure("blackout_p95", percentile(blackouts, 95), "s", at_most=1.0)
+
+
+async def deaths_of_the_relay(stage: Stage) -> list[float]:
+    """The longest time without traffic of each trial, seconds."""
     await stage.form()
     with stage.step("every node has a tunnel to every other"):
         await stage.wait_for(full_mesh & every_tunnel(NODES), within_s=60)
@@ -40,8 +47,7 @@ async def play(stage: Stage) -> None:
         stage.revive(relay)
         await stage.wait_for(full_mesh & every_tunnel(NODES), within_s=60)
     flow.stop()
-    stage.figure("trials", len(blackouts))
-    stage.figure("blackout_p95", percentile(blackouts, 95), "s", at_most=1.0)
+    return blackouts
 
 
 SCENARIO = Scenario(

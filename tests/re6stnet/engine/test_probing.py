@@ -149,6 +149,23 @@ def test_when_all_are_silent_nobody_is_a_witness() -> None:
     ]
 
 
+@pytest.mark.parametrize("moment_ms", range(6000, 6250, 10))
+def test_when_our_own_link_dies_a_long_way_is_not_accused_by_a_short_one(moment_ms: int) -> None:
+    """What was on its way back to us from far away is lost, what came from near by had arrived."""
+    end = 1_000_000 + moment_ms * MS
+
+    def answer(tag: int, now: int) -> int | None:
+        after = {1: 200, 2: 10}[tag] * MS
+        return after if now + after <= end else None
+
+    clock = Clock(answer)
+    clock.add(1, 2)
+    for tag in (1, 2):
+        clock.probing.use(tag, clock.now, traffic=True)
+    clock.run(9000)
+    assert [clock.told(tag)[1][1:] for tag in (1, 2)] == [(True, False), (True, False)]
+
+
 def test_when_our_own_link_is_back_nobody_is_accused() -> None:
     dead, again = dict.fromkeys(range(1, 9), 5.1), dict.fromkeys(range(1, 9), 15.0)
     clock = Clock(rtt(20, dead=dead, again=again))
@@ -194,6 +211,20 @@ def test_a_thread_that_ran_late_holds_nothing_against_anybody() -> None:
     assert clock.probing.late > 2_000_000
     clock.run(5000)
     assert len(clock.told(1)) == 1
+
+
+def test_on_a_busy_machine_time_outs_are_longer_for_a_while() -> None:
+    clock = Clock(rtt(20))
+    clock.add(1, 2)
+    clock.run(20_000)
+    usual = clock.probing.targets[0].timeout(clock.probing.margin)
+    due = clock.probing.due
+    assert due is not None
+    clock.now = due + 50 * MS
+    clock.run(5000)
+    assert clock.probing.targets[0].timeout(clock.probing.margin) == usual + 200 * MS
+    clock.run(10_000)
+    assert clock.probing.targets[0].timeout(clock.probing.margin) == usual
 
 
 def test_the_budget_is_kept_whatever_is_in_use() -> None:
