@@ -2,8 +2,9 @@
 
 Two kinds are told apart by their metric.  A *live* route is one that a running babeld manages.  A *leftover*
 comes from a babeld that died: it was moved to ``LEFTOVER_METRIC``, so that traffic goes on until the next
-babeld's routes, which are better, take over.  babeld's own unreachable routes have the worst metric of all
-(4294967295), so a leftover hides them until it is deleted.
+babeld's routes, which are better, take over; or it is held there in case babeld takes its own away.
+babeld's unreachable routes have the worst metric of all (4294967295), so a leftover hides them until it is
+deleted.
 """
 
 from __future__ import annotations
@@ -214,6 +215,27 @@ class KernelRoutes:
                     _replace(netlink, replace(route, metric=LEFTOVER_METRIC))
                 _delete(netlink, route)
         return [route for route in await self.routes() if route.is_leftover]
+
+    def hold(self, routes: Mapping[IPv6Network, NextHop]) -> None:
+        """Set the leftovers of these destinations, which carry when babeld's own route is taken away."""
+        with _netlink() as netlink:
+            for prefix, hop in routes.items():
+                if (route := self._held(prefix, hop)) is not None:
+                    _replace(netlink, route)
+
+    def let_go(self, prefix: IPv6Network, hop: NextHop) -> None:
+        """Undo :meth:`hold`; absence is fine."""
+        if (route := self._held(prefix, hop)) is not None:
+            with _netlink() as netlink:
+                _delete(netlink, route)
+
+    def _held(self, prefix: IPv6Network, hop: NextHop) -> KernelRoute | None:
+        via, interface = hop
+        try:
+            oif = socket.if_nametoindex(interface)
+        except OSError:
+            return None  # gone, and its routes with it
+        return KernelRoute(prefix, ANYWHERE, LEFTOVER_METRIC, via, oif, self._address, MAIN_TABLE, UNICAST)
 
     async def delete(self, routes: Iterable[KernelRoute]) -> None:
         """Delete these routes; those already gone are no error."""

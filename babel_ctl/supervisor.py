@@ -18,6 +18,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from babel_ctl.babeld_state import BabeldState
 from babel_ctl.client import COMMAND_TIMEOUT_S, BabelClient
 from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
 from babel_ctl.errors import NoAnswerError, RouterError
+from babel_ctl.holding import RouteHolder
 from babel_ctl.kernel import Differences, KernelRoute, KernelRoutes
 from babel_ctl.process import DetachedProcess, listener
 from babel_ctl.settling import Settler
@@ -77,10 +79,13 @@ class BabeldSupervisor:
         self._silent_s = silent_s
         self._on_event = on_event
         self._kernel = KernelRoutes(config.network, config.address)
+        self.holder = RouteHolder(self._kernel)
         self._state_path = config.state_file.with_name(config.state_file.name + ".json")
         self._state = BabeldState(router_id="", seqno=0)
         self._process: DetachedProcess | None = None
         self._client: BabelClient | None = None
+        self._connected = False
+        self._connections = 0
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +119,7 @@ class BabeldSupervisor:
         )
         self._client = BabelClient(self._config.control_socket, command_timeout_s=self._command_timeout_s)
         self._client.add_listener(self._changed.set)
+        self._client.add_listener(self._follow_connection)
         self._settler = Settler(
             self._kernel,
             self._client,
@@ -161,6 +167,28 @@ class BabeldSupervisor:
             if any(interface.name == name for interface in self.client.interfaces()):
                 await self._command(lambda: self.client.flush_interface(name))
 
+    def _follow_connection(self) -> None:
+        """The control connection may end and begin anew while babeld runs on."""
+        state = self.client.state
+        if self._connected and not state.connected:
+            log.warning("no connection to babeld: %s", state.error or "it was closed")
+        elif state.connected and state.connections > self._connections:
+            self._connections = state.connections
+            self._spawn_task(self._agree_on_interfaces())
+        self._connected = state.connected
+
+    async def _agree_on_interfaces(self) -> None:
+        """Repeat the commands that came while there was no connection."""
+        async with self._lock:
+            known, wanted = {interface.name for interface in self.client.interfaces()}, self._state.interfaces
+            try:
+                for name in [name for name in wanted if name not in known]:
+                    await self._command(partial(self.client.add_interface, name, wanted[name]))
+                for name in known - wanted.keys() - {PLACEHOLDER_INTERFACE}:
+                    await self._command(partial(self.client.flush_interface, name))
+            except RouterError as exc:
+                log.error("babeld's interfaces: %s", exc)
+
     async def _command(self, command: Callable[[], Awaitable[None]]) -> None:
         """Run a command; if babeld dies under it, the next start does the same from the state."""
         if not self.client.state.connected:
@@ -200,6 +228,7 @@ class BabeldSupervisor:
             self._process = None
         if self._client:
             self._client.close()
+        self.holder.close()
         self._config.control_socket.unlink(missing_ok=True)
         await self._kernel.delete(await self._kernel.routes())
         self._save(process=None, interfaces={})
@@ -358,6 +387,7 @@ class BabeldSupervisor:
     async def _settle(self, leftovers: list[KernelRoute]) -> None:
         assert self._settler
         await self._settler.settle(leftovers)
+        self.holder.hold_again()
         self._tell(Event.SETTLED, f"routes settled, {len(leftovers)} leftovers deleted")
         self._settled.set()
 

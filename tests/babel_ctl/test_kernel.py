@@ -106,3 +106,23 @@ async def test_demotion_keeps_the_way_and_leaves_other_networks_alone() -> None:
         await routes.delete(leftovers)
         assert await routes.routes() == []
         assert "2001:db8:43::/48" in node.run("ip -6 route")
+
+
+@pytest.mark.root
+async def test_a_held_route_takes_over_when_babeld_takes_its_own_away() -> None:
+    with namespaces(1) as [node], node.entered():
+        node.run("ip link add t0 type veth peer name t1")
+        node.run("ip addr add 2001:db8:42::1/128 dev lo")
+        node.run("ip link set t0 up")
+        node.run("ip link set t1 up")
+        node.run(f"ip route add {PREFIX} via fe80::1 dev t0 proto babel")
+        routes = KernelRoutes(IPv6Network("2001:db8:42::/48"), IPv6Address("2001:db8:42::1"))
+        routes.hold({PREFIX: (VIA, "t0"), OTHER: (VIA, "gone")})
+        routes.hold({PREFIX: (VIA, "t0")})
+        node.run(f"ip route del {PREFIX} via fe80::1 dev t0 proto babel metric 1024")
+        node.run(f"ip route add unreachable {PREFIX} proto babel metric 4294967295")
+        assert "via fe80::1 dev t0" in node.run(f"ip -6 route get {PREFIX[1]}")
+        assert [route.prefix for route in await routes.routes() if route.is_leftover] == [PREFIX]
+        for _ in range(2):
+            routes.let_go(PREFIX, (VIA, "t0"))
+        assert not any(route.is_leftover for route in await routes.routes())

@@ -132,8 +132,10 @@ async def running(supervisor: BabeldSupervisor) -> AsyncIterator[BabeldSuperviso
         await supervisor.stop()
 
 
-async def reached(supervisor: BabeldSupervisor, nodes: set[int]) -> dict[int, Route]:
-    """Wait until exactly these nodes have a route; return the routes."""
+async def reached(
+    supervisor: BabeldSupervisor, nodes: set[int], *, through: int | None = None
+) -> dict[int, Route]:
+    """Wait until exactly these nodes have a route (``through``: all by this neighbour); return the routes."""
     changed = asyncio.Event()
     supervisor.client.add_listener(changed.set)
     wanted = {subnet(node): node for node in nodes}
@@ -142,7 +144,8 @@ async def reached(supervisor: BabeldSupervisor, nodes: set[int]) -> dict[int, Ro
             changed.clear()
             best = supervisor.client.best_routes()
             routes = {wanted[prefix]: route for prefix, route in best.items() if prefix in wanted}
-            if len(best) == len(routes) == len(wanted):
+            right = through is None or all(relay_of(route) == through for route in routes.values())
+            if right and len(best) == len(routes) == len(wanted):
                 return routes
             await changed.wait()
 
@@ -172,12 +175,12 @@ def relay_of(route: Route) -> int:
 
 
 @asynccontextmanager
-async def traffic(ring: Ring) -> AsyncIterator[list[int]]:
+async def traffic(ring: Ring, to: int = 2) -> AsyncIterator[list[int]]:
     """100 packets a second from n0 to n2 during the block; afterwards the list holds how many were lost."""
     lost: list[int] = []
     # Here every route has converged; n2 must have its way back as well.
-    ring.nodes[0].run(f"ping -q -c 20 -i 0.01 -w 20 -I {address(0)} {address(2)}")
-    command = f"stdbuf -oL ping -i 0.01 -W 1 -I {address(0)} {address(2)}"  # stdbuf: tell of each at once
+    ring.nodes[0].run(f"ping -q -c 20 -i 0.01 -w 20 -I {address(0)} {address(to)}")
+    command = f"stdbuf -oL ping -i 0.01 -W 1 -I {address(0)} {address(to)}"  # stdbuf: tell of each at once
     ping = await asyncio.create_subprocess_exec(*command.split(), stdout=-1)
     assert ping.stdout
     try:
@@ -271,6 +274,25 @@ async def test_the_next_daemon_adopts_the_babeld_of_a_dead_one(ring: Ring) -> No
         assert {i.name for i in second.client.interfaces()} == {"to1", "to3"}
     assert pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+async def test_a_flushed_interface_carries_packets_until_there_is_another_way(ring: Ring) -> None:
+    """n1 is a neighbour: the other way to it, of three hops, is not feasible and has to be asked for."""
+    async with running(ring.supervisor(hello_interval_s=UNDER_TRAFFIC_S)) as supervisor:
+        await steady(supervisor)
+        supervisor.holder.follow(supervisor.client.routes(), ())
+
+        async def follow() -> None:
+            while True:
+                delta = await supervisor.client.wait_delta()
+                supervisor.holder.follow(delta.routes.changed, delta.routes.removed)
+
+        following = asyncio.create_task(follow())
+        async with traffic(ring, to=1) as lost:
+            await supervisor.flush_interface("to1")
+            await reached(supervisor, {1, 2, 3}, through=3)
+        following.cancel()
+        assert lost[0] <= 1, ring.picture()
 
 
 async def test_another_configuration_replaces_babeld_and_its_routes_carry_on(ring: Ring) -> None:
