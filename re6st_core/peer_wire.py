@@ -5,7 +5,8 @@
        | -- Offer ------------------------> |     carried by the registry's WebSocket, the peer's
        | <------------------------ Answer - |     control port, or the overlay: the signature is what counts
        | <====== tunnel set up at both =====>     both send at once
-       | -- Close ------------------------> |     either side, any time after
+       | -- Drain ------------------------> |     either side, any time after: an end without loss
+       | -- Close ------------------------> |     or at once
 
 Envelope, JSON: ``{"certificate": base64 DER, "body": base64 JSON, "signature": base64}``.  The signature
 covers a context string and the body; the body names both ends, so a message cannot be shown to somebody else.
@@ -35,6 +36,7 @@ MIN_MTU, MAX_MTU = 1280, 1420
 WIREGUARD, OPENVPN = "wireguard", "openvpn"
 TRANSPORTS = (WIREGUARD, OPENVPN)
 MAX_REASON = 200
+MAX_NEIGHBOURS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,33 @@ class Close:
     reason: str = ""
 
 
-Message = Offer | Answer | Close
+ASK, AGREE, REFUSE, DONE = "ask", "agree", "refuse", "done"
+DRAIN_STEPS = (ASK, AGREE, REFUSE, DONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """A step towards the end of the tunnel of this nonce, which still carries packets.
+
+    ask     may we do without it?
+    agree   yes: nothing new goes in from now on
+    refuse  no, and why: somebody is reached through it alone
+    done    the sender's packets go another way; what is on its way is still taken out
+    """
+
+    sender: Prefix
+    recipient: Prefix
+    nonce: str
+    expires: int
+    step: str
+    reason: str = ""
+    neighbours: tuple[Prefix, ...] = ()
+    """With a question: peers with which the sender has other tunnels that work."""
+    needed: bool = False
+    """With a question: of itself the sender knows no other way for all that it sends through the tunnel."""
+
+
+Message = Offer | Answer | Close | Drain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +122,7 @@ class _Body:
     offer: Offer | None = None
     answer: Answer | None = None
     close: Close | None = None
+    drain: Drain | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +140,7 @@ def encode_signed(message: Message, key: Any, certificate: x509.Certificate) -> 
             offer=message if isinstance(message, Offer) else None,
             answer=message if isinstance(message, Answer) else None,
             close=message if isinstance(message, Close) else None,
+            drain=message if isinstance(message, Drain) else None,
         )
     )
     return encode_json(
@@ -165,7 +195,9 @@ def decode_signed_untrusted(
 
 
 def _message(body: _Body) -> Message:
-    parts: dict[str, Message | None] = {"offer": body.offer, "answer": body.answer, "close": body.close}
+    parts: dict[str, Message | None] = {
+        "offer": body.offer, "answer": body.answer, "close": body.close, "drain": body.drain
+    }  # fmt: skip
     message = parts.get(body.kind)
     if message is None:
         raise WireError(f"peer message of unknown kind {body.kind[:20]!r}")
@@ -182,9 +214,8 @@ def _check_content(message: Message, now: datetime) -> None:
         raise WireError(f"peer message: its expiry is {expires}, here it is {now}: is a clock wrong?")
     if not is_nonce(message.nonce):
         raise WireError("peer message: malformed nonce")
-    if isinstance(message, Close):
-        if len(message.reason) > MAX_REASON:
-            raise WireError("peer message: reason too long")
+    if isinstance(message, Close | Drain):
+        _check_end(message)
         return
     if len(message.endpoints) > MAX_ENDPOINTS or not MIN_MTU <= message.mtu <= MAX_MTU:
         raise WireError("peer message: too many endpoints, or impossible MTU")
@@ -197,6 +228,15 @@ def _check_content(message: Message, now: datetime) -> None:
             raise WireError("peer message: a WireGuard offer, and only that, has a public key")
     elif len(message.refusal) > MAX_REASON or len(message.alternatives) > MAX_ENDPOINTS:
         raise WireError("peer message: refusal too long")
+
+
+def _check_end(message: Close | Drain) -> None:
+    if len(message.reason) > MAX_REASON:
+        raise WireError("peer message: reason too long")
+    if isinstance(message, Drain) and message.step not in DRAIN_STEPS:
+        raise WireError(f"peer message: unknown step {message.step[:20]!r}")
+    if isinstance(message, Drain) and len(message.neighbours) > MAX_NEIGHBOURS:
+        raise WireError("peer message: too many neighbours")
 
 
 def is_nonce(text: str) -> bool:

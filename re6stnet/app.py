@@ -16,14 +16,14 @@ import shutil
 import signal
 import time
 from asyncio import sslproto
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Collection, Coroutine
 from ipaddress import IPv6Interface
 from typing import Any
 
 from babel_ctl.config import LAN, BabeldConfig
 from babel_ctl.process import PACKAGES
 from babel_ctl.supervisor import BabeldSupervisor
-from re6st_core.address import Endpoint, Protocol
+from re6st_core.address import Endpoint, IPAddress, Protocol
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
@@ -31,6 +31,7 @@ from re6stnet.adapters import newcomers, openvpn
 from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
+from re6stnet.adapters.moving import follow_addresses
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
@@ -49,7 +50,7 @@ from re6stnet.adapters.tunnels import DEVICE_PREFIX, TunnelManager
 from re6stnet.adapters.wireguard import WireguardDevices
 from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
 from re6stnet.engine.engine import Engine
-from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
+from re6stnet.engine.messages import AddressesChanged, EndpointsChanged, PeerSeen, PeersLearned, TunnelRecord
 from re6stnet.explanation import Explainer
 from re6stnet.membership import Membership
 from re6stnet.node import Events, Node
@@ -104,6 +105,8 @@ class Daemon:
         self._address = self._identity.network.address(self._identity.prefix)
         self._files = openvpn.Credentials(settings.ca, settings.cert, settings.key)
         self._adopted: tuple[TunnelRecord, ...] = ()
+        self._tunnels: TunnelManager
+        self._relay: Relay
 
     async def work(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
         """Start, then work until ``stop``; what must be undone is on ``stack``."""
@@ -128,6 +131,7 @@ class Daemon:
             spreader.run(),
             self._members.renew(),
             prover.run(),
+            self._follow_addresses(kernel),
             self._remember_peers(node.engine),
         )
 
@@ -141,6 +145,17 @@ class Daemon:
         """What to announce: TCP always, for messages; who sees no UDP endpoint of ours offers OpenVPN."""
         return tuple(Protocol) if WIREGUARD in self._settings.transports else (Protocol.TCP,)
 
+    async def _follow_addresses(self, kernel: Kernel) -> None:
+        async def moved() -> None:
+            await self._tunnels.moved()
+            self._relay.reconnect()
+            self._events.post(AddressesChanged())
+
+        await follow_addresses(kernel.address_events, lambda: self._own_addresses(kernel), moved)
+
+    def _own_addresses(self, kernel: Kernel) -> Awaitable[Collection[IPAddress]]:
+        return kernel.underlay_addresses(self._identity.network.cidr, tunnel_prefix=DEVICE_PREFIX)
+
     def _registrar(self, client: RegistryClient, kernel: Kernel) -> Registrar:
         return Registrar(
             client,
@@ -149,9 +164,7 @@ class Daemon:
             announced=self._settings.ip,
             country=self._settings.country,
             protocols=self._protocols,
-            own_addresses=lambda: kernel.underlay_addresses(
-                self._identity.network.cidr, tunnel_prefix=DEVICE_PREFIX
-            ),
+            own_addresses=lambda: self._own_addresses(kernel),
             rng=self._rng,
             post=self._events.post,
         )
@@ -190,7 +203,7 @@ class Daemon:
             transports=self._settings.transports,
             usable=self._usable,
         )
-        relay = Relay(client.relay, self._rng)
+        relay = self._relay = Relay(client.relay, self._rng)
         http = await self._members.start_http(stack)
         messenger = PeerMessenger(
             self._members.credentials,
@@ -216,8 +229,8 @@ class Daemon:
             post=self._events.post,
         )
         stack.callback(explorer.close)
-        routing = BabelRouting(self._identity.network, self._events.post)
         babeld = BabeldSupervisor(self._babeld_config(parameters))
+        routing = BabelRouting(self._identity.network, self._events.post, hold=babeld.holder.follow)
         one_port = OnePort(self._settings.port, MARK)
         server = TcpServer(
             OpenvpnServer(kernel, self._settings.run, self._settings.log, self._files, MARK),
@@ -229,7 +242,7 @@ class Daemon:
         prober = Prober(self._events.post, routed=lambda nonce: bool(engine.routes.carried(nonce)))
         stack.callback(prober.close)
         prober.start()
-        tunnels = TunnelManager(
+        tunnels = self._tunnels = TunnelManager(
             self._identity.prefix,
             self._store,
             port=self._settings.port,
@@ -282,6 +295,7 @@ class Daemon:
             prober=prober,
             babeld=babeld,
             relay=relay,
+            post=self._events.post,
             started=self._started,
         )
         prover = self._members.make_prover(lambda: engine.routes.reachable - {self._identity.prefix})
@@ -292,7 +306,7 @@ class Daemon:
             routing=routing,
             prover=prover,
         )
-        local = await serve(self._settings.status_socket, reporter.status, explainer.why)
+        local = await serve(self._settings.status_socket, reporter.status, explainer.why, reporter.rotate)
         stack.callback(self._settings.status_socket.unlink, missing_ok=True)
         stack.callback(local.close)
         log.info("node %s of %s: address %s", self._identity.prefix, self._identity.network, self._address)

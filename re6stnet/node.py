@@ -14,7 +14,7 @@ from re6st_core import logfields as lf
 from re6st_core.address import Endpoint
 from re6st_core.errors import PeerError, Re6stError
 from re6st_core.logfields import describe
-from re6st_core.peer_wire import Close
+from re6st_core.peer_wire import Close, Drain
 from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
@@ -38,6 +38,7 @@ from re6stnet.engine.messages import (
     Probe,
     Received,
     Remove,
+    Retire,
     Send,
     Started,
     Stopping,
@@ -172,6 +173,8 @@ class Node:
                 self._chain(command.tunnel, partial(self._tunnels.join, command.tunnel))
             case Leave():
                 self._chain(command.tunnel, partial(self._tunnels.leave, command.tunnel))
+            case Retire():
+                self._chain(command.tunnel, partial(self._tunnels.retire, command.tunnel))
             case Remove():
                 fields: dict[str, object] = {lf.PEER: command.peer, lf.REASON: command.reason}
                 log.info(describe("tunnel ends", {lf.TUNNEL: command.tunnel[:8], **fields}))
@@ -259,10 +262,10 @@ class Node:
         try:
             await self._messenger.send(message, command.endpoints)
         except PeerError as exc:
-            if not isinstance(message, Close):
+            if not isinstance(message, Close | Drain):  # the end of a tunnel does not depend on them
                 self._events.post(Undeliverable(message.nonce, str(exc)))
         except Exception as exc:
-            if not isinstance(message, Close):
+            if not isinstance(message, Close | Drain):
                 self._events.post(Undeliverable(message.nonce, type(exc).__name__))
             raise
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from babel_ctl.messages import Route
 from babel_ctl.supervisor import BabeldSupervisor
+from re6st_core.errors import PeerError
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
@@ -15,9 +16,11 @@ from re6stnet.adapters.relay import Relay
 from re6stnet.adapters.routing import BabelRouting
 from re6stnet.adapters.status import DaemonStatus, IdentityStatus, RouteStatus, Status, TunnelStatus
 from re6stnet.adapters.tunnels import TunnelManager
-from re6stnet.engine.tunnel import Tunnel
+from re6stnet.engine.messages import Rotate
+from re6stnet.engine.tunnel import State, Tunnel
 from re6stnet.membership import Membership
 from re6stnet.node import Node
+from re6stnet.ports import Post
 from re6stnet.settings import Settings
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,6 +39,7 @@ class Reporter:
     prober: Prober
     babeld: BabeldSupervisor
     relay: Relay
+    post: Post
     started: float
     """Monotonic seconds."""
 
@@ -69,9 +73,24 @@ class Reporter:
                 babeld=self.babeld.client.state.connected,
                 babeld_pid=self.babeld.pid,
             ),
-            tunnels=tuple(map(self._tunnel, self.node.engine.tunnels)),
+            tunnels=tuple(
+                map(self._tunnel, [*self.node.engine.tunnels, *self.node.engine.draining.draining])
+            ),
             routes=tuple(self._routes()),
         )
+
+    def rotate(self, peer: str) -> str:
+        """Begin to end the tunnel with a peer.  Raises WireError, PeerError."""
+        engine = self.node.engine
+        tunnel = engine.tunnels.with_peer(Prefix.from_cn(peer))
+        if tunnel is None:
+            raise PeerError(f"no tunnel with {peer[:40]}")
+        if tunnel.state is not State.ACTIVE:
+            raise PeerError(f"the tunnel with {tunnel.peer} is {tunnel.state.value}")
+        self.post(Rotate(tunnel.peer))
+        before = engine.draining.kept(tunnel.nonce)
+        last = f" (the last time it did not want to: {before})" if before else ""
+        return f"{tunnel.peer} is asked to end tunnel {tunnel.nonce[:8]}{last}"
 
     def _tunnel(self, tunnel: Tunnel) -> TunnelStatus:
         saved = self.tunnels.saved(tunnel.nonce)

@@ -230,7 +230,11 @@ class Mesh:
 
     async def show(self, node: str, *options: str) -> str:
         """What ``re6st status`` says on a node."""
-        argv = [*own("re6st"), "--run", str(self._directory(node, "run")), "status", *options]
+        return await self.ask(node, "status", *options)
+
+    async def ask(self, node: str, *words: str) -> str:
+        """What ``re6st`` says on a node; RouterError if it fails."""
+        argv = [*own("re6st"), "--run", str(self._directory(node, "run")), *words]
         return await self.machine(node).call(argv, log=self.log(node))
 
     async def status(self, node: str) -> dict[str, Any]:  # Any: the shape is re6st's (1)

@@ -24,6 +24,7 @@ from re6st_core.peer_wire import (
     MAX_MESSAGE,
     Answer,
     Close,
+    Drain,
     Message,
     Offer,
     decode_signed_untrusted,
@@ -104,7 +105,7 @@ class PeerMessenger:
 
     async def _relay_comes(self, message: Message, endpoints: tuple[Endpoint, ...]) -> bool:
         """Wait for a relay that is being connected, as it is when a node starts, if there is no other way."""
-        if isinstance(message, Close) or any(e.protocol is Protocol.TCP for e in endpoints):
+        if isinstance(message, Close | Drain) or any(e.protocol is Protocol.TCP for e in endpoints):
             return False
         return await self._relay.wait_connected(CONNECT_S)
 
@@ -194,7 +195,7 @@ class PeerMessenger:
         try:
             await self._post_underlay(message, self._sign(message), endpoints)
         except PeerError as exc:
-            if not isinstance(message, Close):
+            if not isinstance(message, Close | Drain):
                 self._post(Undeliverable(message.nonce, str(exc)))
 
     def _receive(self, data: bytes) -> None:

@@ -11,7 +11,7 @@ import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network, ip_address
 from pathlib import Path
@@ -54,6 +54,7 @@ _DELETE_ROUTE: Final = 25
 _NEW_RULE: Final = 32
 _DELETE_RULE: Final = 33
 _LINK_GROUP: Final = 1
+_ADDRESS_GROUPS: Final = 0x10 | 0x100  # IPv4, IPv6
 _IFINFO: Final = struct.Struct("=BxHiII")  # family, type, index, flags, mask of flags to change
 _IFADDR: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ROUTE: Final = struct.Struct(
@@ -211,13 +212,18 @@ class Kernel:
 
     async def wait_for_link(self, device: str) -> Link:
         """Return once the device exists; the caller bounds the time."""
-        with _link_events() as changed:
+        with _events(_LINK_GROUP, "devices") as changed:
             while True:
                 if _find(device) is not None:
                     for link in await self.links(device):
                         if link.name == device:
                             return link
                 await changed()
+
+    @staticmethod
+    def address_events() -> AbstractContextManager[Callable[[], Awaitable[None]]]:
+        """Subscribe to changes of addresses: call and await the value to sleep until the next one."""
+        return _events(_ADDRESS_GROUPS, "addresses")
 
 
 # --- messages -------------------------------------------------------------------------------------------
@@ -286,8 +292,8 @@ def _index(device: str) -> int:
 
 
 @contextmanager
-def _link_events() -> Iterator[Callable[[], Awaitable[None]]]:
-    """Subscribe to changes of links: call and await the value to sleep until the next one."""
+def _events(groups: int, what: str) -> Iterator[Callable[[], Awaitable[None]]]:
+    """Subscribe to groups of netlink: call and await the value to sleep until the next event."""
     loop = asyncio.get_running_loop()
     # One reader keeps at most "something changed" in mind, however long the caller is away.
     changed = asyncio.Event()
@@ -296,7 +302,7 @@ def _link_events() -> Iterator[Callable[[], Awaitable[None]]]:
         await changed.wait()
         changed.clear()
 
-    with _explained("hear of devices"), Netlink(groups=_LINK_GROUP) as events:
+    with _explained(f"hear of {what}"), Netlink(groups=groups) as events:
 
         def read() -> None:
             events.drop_news()

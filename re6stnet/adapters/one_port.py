@@ -1,13 +1,19 @@
 """One open port: what arrives on UDP N reaches the tunnel of its sender, and all tunnels send from N.
 
-    peer 192.0.2.2:1194 --> N --+-- source known ------> local port of that tunnel's device
-    stranger -------------> N --+-- STUN, or unknown --> whoever listens on N (the reflector)
+    peer, wherever it is now --> N --+-- session known --> local port of that tunnel's device
+    peer 192.0.2.2:1194 -------> N --+-- source known ---> the same
+    stranger ------------------> N --+-- STUN, or unknown --> whoever listens on N (the reflector)
     tunnel's device, local port --> leaves as N
 
 nftables rewrites the ports in place. It does so after the host's own filters when a packet arrives, and after
 its source NAT when one leaves, so that the operator's rules see N alone. Connection tracking, where it is on,
 keeps two one-way entries per tunnel; nothing depends on them. What a stranger sends straight to a tunnel's
 port is dropped.
+
+A peer whose address changes is followed without our doing: the kernel notes the number that a device gives to
+each session when it leaves in a handshake, and by it finds the device of whatever comes back, from anywhere.
+WireGuard then trusts what is authenticated, answers there, and the kernel takes handshakes from where it
+answers. A stranger would have to guess 32 bits, and then be the peer; it takes nobody's place.
 """
 
 import asyncio
@@ -25,16 +31,37 @@ Source = Endpoint | IPAddress
 _SO_MARK: Final = 36
 _LAST_PORT: Final = 65535
 
-# A Binding request (RFC 8489 section 5) begins with 0x0001, a WireGuard message with 0x0100 to 0x0400: a peer
-# that has a tunnel can still ask the reflector. The offset counts bits, the UDP header has 64. Both chains
-# together cost 0.6 us per packet, a hundredth of what WireGuard does; so ordered, no look-up is in vain.
+# Made by packets as they leave, and kept when the rules are replaced.  A session lives for 180 s at most.
+# (nft 1.0.6 fails on an IPv6 address together with a port here.)
+_KEPT: Final = """
+  map session { type mark : inet_service; flags timeout; size 65536; }
+  map moved4 { type ipv4_addr . inet_service : inet_service; flags timeout; size 4096; }
+  map moved6 { type ipv6_addr : inet_service; flags timeout; size 4096; }
+"""
+
+# A Binding request (RFC 8489 section 5) begins with 0x0001, a WireGuard message with 0x01000000 to 0x04000000
+# (Donenfeld, NDSS 2017, section 5.4): a peer that has a tunnel can still ask the reflector. Message 1 has the
+# sender's number of the session; 2 that, then the receiver's; 3 and 4 the receiver's. The offset counts bits,
+# the UDP header has 64. The mark is only the place to put a number: maps have no other type for it.
 _RULES: Final = """
   chain open_port {{
     @th,64,16 0x0001 accept
+    @th,64,32 {{ 0x03000000, 0x04000000 }} meta mark set @th,96,32
+    @th,64,32 0x02000000 meta mark set @th,128,32
+    udp dport set meta mark map @session meta mark set 0 accept
+    meta mark set 0
     udp dport set ip saddr . udp sport map @source4 accept
     udp dport set ip6 saddr . udp sport map @source6 accept
+    udp dport set ip saddr . udp sport map @moved4 accept
+    udp dport set ip6 saddr map @moved6 accept
     udp dport set ip saddr map @address4 accept
     udp dport set ip6 saddr map @address6 accept
+  }}
+  chain from_tunnel {{
+    @th,64,32 {{ 0x01000000, 0x02000000 }} update @session {{ @th,96,32 timeout 240s : udp sport }}
+    add @moved4 {{ ip daddr . udp dport timeout 120s : udp sport }}
+    add @moved6 {{ ip6 daddr timeout 120s : udp sport }}
+    udp sport set {port}
   }}
   chain arriving {{
     type filter hook input priority 200; policy accept;
@@ -43,13 +70,16 @@ _RULES: Final = """
   }}
   chain leaving {{
     type filter hook postrouting priority 300; policy accept;
-    meta mark {mark} udp sport @local udp sport set {port}
+    meta mark {mark} udp sport @local goto from_tunnel
   }}
 """
 
 
 def ruleset(port: int, mark: int, tunnels: Mapping[int, Collection[Source]]) -> str:
-    """The nft input that replaces the table of ``port`` by one for these local ports and their sources."""
+    """The nft input that makes the table of ``port`` one for these local ports and their sources.
+
+    What it has learned of sessions stays.
+    """
     table = _table(port)
     elements: dict[str, list[str]] = {name: [] for name in ("source4", "source6", "address4", "address6")}
     for local, sources in tunnels.items():
@@ -58,12 +88,23 @@ def ruleset(port: int, mark: int, tunnels: Mapping[int, Collection[Source]]) -> 
                 elements[f"source{source.ip.version}"].append(f"{source.ip} . {source.port} : {local}")
             else:
                 elements[f"address{source.version}"].append(f"{source} : {local}")
-    lines = [f"table inet {table}", f"delete table inet {table}", f"table inet {table} {{"]
-    lines.append(_set("set local", "inet_service", map(str, tunnels)))
+    sets = [("local", "set", "inet_service", list(map(str, tunnels)))]
     for name, entries in elements.items():
         key = f"ipv{name[-1]}_addr" + (" . inet_service" if name.startswith("source") else "")
-        lines.append(_set(f"map {name}", f"{key} : inet_service", entries))
-    return "\n".join([*lines, _RULES.format(port=port, mark=mark), "}\n"])
+        sets.append((name, "map", f"{key} : inet_service", entries))
+    return "\n".join(
+        [
+            f"table inet {table} {{",
+            *(_set(f"{kind} {name}", type_, ()) for name, kind, type_, _ in sets),
+            _KEPT,
+            f"}}\nflush table inet {table}",
+            *(f"flush {kind} inet {table} {name}" for name, kind, _, _ in sets),
+            f"table inet {table} {{",
+            *(_set(f"{kind} {name}", type_, entries) for name, kind, type_, entries in sets),
+            _RULES.format(port=port, mark=mark),
+            "}\n",
+        ]
+    )
 
 
 class Claims:

@@ -70,6 +70,12 @@ class Relay:
             self._task.add_done_callback(self._ending.discard)
             self._task = None
 
+    def reconnect(self) -> None:
+        """The connection, if there is one, begins at an address that this host no longer has."""
+        if self._task is not None:
+            self.keep(False)
+            self.keep(True)
+
     async def close(self) -> None:
         """Stop, and wait until the connection is closed."""
         self.keep(False)

@@ -10,7 +10,7 @@ id of its own prefix: babeld drops what comes back with its own id, so nobody ca
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from babel_ctl.client import BabelClient
@@ -25,6 +25,7 @@ INFINITY = 65535
 RECOVERY_S = 15.0
 """How long a babeld that came back may take to hear a neighbour again."""
 
+Hold = Callable[[Iterable[Route], Iterable[Route]], None]
 Key = tuple[str, IPv6Address]
 
 
@@ -37,9 +38,13 @@ def link_local(name: str, prefix: Prefix) -> IPv6Address:
 class BabelRouting:
     """Follows one babeld; ``bind`` and ``unbind`` say which neighbour belongs to which tunnel."""
 
-    def __init__(self, network: Network, post: Post, *, recovery_s: float = RECOVERY_S) -> None:
+    def __init__(
+        self, network: Network, post: Post, *, hold: Hold = lambda *_: None, recovery_s: float = RECOVERY_S
+    ) -> None:
+        """``hold`` hears of every route that changed or was removed, whosever it is."""
         self._network = network
         self._post = post
+        self._hold = hold
         self._recovery_s = recovery_s
         self._tunnels: dict[Key, str] = {}
         self._keys: dict[str, Key] = {}
@@ -99,7 +104,9 @@ class BabelRouting:
 
     def _apply(self, delta: Delta) -> None:
         self._neighbours(delta.neighbours.changed)
-        self._routes(delta.routes.changed, delta.routes.removed)
+        changed, removed = list(delta.routes.changed), list(delta.routes.removed)
+        self._hold(changed, removed)
+        self._routes(changed, removed)
         if self._recovering is None:
             for neighbour in delta.neighbours.removed:
                 self._lost(self._tunnels.get(_key(neighbour.interface, neighbour.address)))
@@ -159,7 +166,8 @@ class BabelRouting:
                 self.routes[key] = route
             elif self._recovering is not None or self.routes.pop(key, None) is None:
                 continue
-            changes.append(RouteChange(*key, metric, route.installed))
+            refmetric = route.refmetric if metric is not None else 0
+            changes.append(RouteChange(*key, metric, route.installed, refmetric))
         if changes:
             # The newly installed ones last: what replaces must win over what is replaced.
             self._post(RoutesChanged(tuple(sorted(changes, key=lambda c: c.installed))))

@@ -1,7 +1,9 @@
 """The local question-and-answer socket: ``re6st`` asks, the daemon tells.  One JSON line each way.
 
-{"ask": "status"}               ->  {...} as in Status
-{"ask": "why", "about": "2/16"}  ->  {...} as in Why
+{"ask": "status"}                  ->  {...} as in Status
+{"ask": "why", "about": "2/16"}     ->  {...} as in Why
+{"ask": "rotate", "about": "2/16"}  ->  {...} as in Done
+anything else                      ->  {"error": text}
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from typing import TypeVar
 from re6st_core.errors import ConfigError, PeerError, WireError
 from re6st_core.json_wire import decode_json_untrusted, encode_json
 
+_T = TypeVar("_T")
 MAX_LINE = 4 << 20
 TIMEOUT_S = 5.0
 WHY_S = 20.0
@@ -146,26 +149,41 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """Answer to what is to be done, in words."""
+
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """Answer to a question that makes no sense."""
+    """Answer to a question that makes no sense, or to what cannot be done."""
 
     error: str
 
 
-Answer = TypeVar("Answer", Status, Why)
+Answer = TypeVar("Answer", Status, Why, Done)
 
 
 async def serve(
-    path: Path, status: Callable[[], Status], why: Callable[[str], Awaitable[Why]]
+    path: Path,
+    status: Callable[[], Status],
+    why: Callable[[str], Awaitable[Why]],
+    rotate: Callable[[str], str],
 ) -> asyncio.Server:
-    """Listen, for root only.  ``why`` may raise ConfigError.  Raises ConfigError if that is not possible."""
+    """Listen, for root only.  ``why`` may raise ConfigError.  Raises ConfigError if that is not possible.
 
-    async def answer(question: Question) -> Status | Why | Refusal:
+    ``rotate`` begins to end the tunnel with a peer and says so, or raises PeerError or WireError.
+    """
+
+    async def answer(question: Question) -> Status | Why | Done | Refusal:
         match question.ask:
             case "status":
                 return status()
             case "why":
                 return await why(question.about)
+            case "rotate":
+                return Done(rotate(question.about))
         return Refusal(f"unknown question {question.ask[:40]!r}")
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -177,7 +195,7 @@ async def serve(
             async with asyncio.timeout(TIMEOUT_S):
                 writer.write(encode_json(told) + b"\n")
                 await writer.drain()
-        except (WireError, ConfigError, ValueError) as exc:
+        except (WireError, ConfigError, PeerError, ValueError) as exc:
             writer.write(encode_json(Refusal(str(exc)[:200])) + b"\n")
         except (OSError, TimeoutError):
             pass
@@ -204,6 +222,11 @@ async def ask_status(path: Path) -> Status:
 async def ask_why(path: Path, about: str) -> Why:
     """The same about a destination.  Raises ConfigError also for what is none."""
     return await _ask(path, Question("why", about), Why, TIMEOUT_S + WHY_S)
+
+
+async def ask_rotation(path: Path, peer: str) -> str:
+    """Have the daemon end its tunnel with a peer; what it says.  Raises ConfigError also for a refusal."""
+    return (await _ask(path, Question("rotate", peer), Done, TIMEOUT_S)).done
 
 
 async def _ask(path: Path, question: Question, kind: type[Answer], within_s: float) -> Answer:

@@ -34,7 +34,7 @@ from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import probe
 from re6stnet.adapters.wireguard import DeviceHandle, WireguardDevices, WireguardTunnel
 from re6stnet.adapters.wireguard_key import PrivateKey
-from re6stnet.engine.messages import Broken, Created, Prepare, Prepared, TunnelRecord
+from re6stnet.engine.messages import Broken, Created, Prepare, Prepared, Retired, TunnelRecord
 from re6stnet.ports import Post, SavedTunnel
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ class TunnelManager:
         self._prober = prober
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
+        self._half_removed: set[str] = set()
+        """Tunnels that a step of their removal left behind; their local ports may be used all the same."""
         self._broken: list[SavedTunnel] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
 
@@ -142,7 +144,8 @@ class TunnelManager:
         if command.transport != WIREGUARD:
             self._post(Prepared(command.tunnel, ""))
             return
-        used = {saved.local_port for saved in self._saved.values() if saved.local_port is not None}
+        whole = self._saved.keys() - self._half_removed
+        used = {port for nonce in whole if (port := self._saved[nonce].local_port) is not None}
         bound = bind_local_port(self._pool, self._mark, used=used)
         local = _Local(PrivateKey.generate(), bound, bound.getsockname()[1])
         self._local[command.tunnel] = local
@@ -211,6 +214,12 @@ class TunnelManager:
         if saved.device != SERVER_DEVICE:
             await asyncio.shield(self._babeld.flush_interface(saved.device))
 
+    async def retire(self, nonce: str) -> None:
+        """The same for good; what comes is still carried."""
+        if nonce in self._saved:
+            await self.leave(nonce)
+        self._post(Retired(nonce))
+
     async def remove(self, nonce: str) -> None:
         """Undo what was done for a tunnel, as far as it came; babeld first, so that routes move at once.
 
@@ -226,13 +235,23 @@ class TunnelManager:
         if local is not None:
             local.socket.close()
         if saved is not None:
+            self._half_removed.add(nonce)
             await self._dismantle(saved)
+            self._half_removed.discard(nonce)
             self._saved.pop(nonce, None)
             if saved.device == SERVER_DEVICE and saved.record.peer.cn not in self.tcp_clients():
                 await self._expel(saved.record.peer.cn)
             self._store.forget_tunnel(nonce)
         elif local is not None:
             await self._one_port.remove(local.port)
+
+    async def moved(self) -> None:
+        """This host has other addresses: leave from them; the next probe shows every peer where we are."""
+        for saved in [s for s in self._saved.values() if s.record.transport == WIREGUARD]:
+            try:
+                await self._wireguard.forget_source(saved.device, saved.record.peer_key)
+            except RouterError as exc:
+                log.warning("%s", exc)
 
     async def close(self) -> None:
         """Remove what is left when the node ends, as well as it goes."""

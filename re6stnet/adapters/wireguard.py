@@ -114,6 +114,17 @@ class WireguardDevices:
             await self.remove(handle.device)
         return whole
 
+    async def forget_source(self, device: str, peer_key: str) -> None:
+        """Let packets leave from whatever address this host has now.  Raises RouterError.
+
+        wireguard-go goes on with the address to which the peer's last packet came, also when that is gone.
+        The kernel's WireGuard does not.
+        """
+        if device in self._processes:
+            state = await self._ask(device, GET)
+            if state.endpoint is not None:
+                await self._ask(device, encode_endpoint(peer_key, state.endpoint))
+
     async def set_endpoint(self, device: str, peer_key: str, endpoint: Endpoint) -> None:
         """Send to ``endpoint`` from now on.  Raises RouterError."""
         if device in self._processes:

@@ -10,10 +10,11 @@ import asyncio
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from re6st_core.address import Endpoint
+from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import RouterError, WireError
 from re6stnet.adapters.wireguard_key import PrivateKey
 
@@ -38,6 +39,8 @@ class DeviceState:
     """Unix time; 0: never."""
     rx_bytes: int
     tx_bytes: int
+    endpoint: Endpoint | None = None
+    """Where it sends to now: where the peer's last packet came from.  None: nowhere yet, or not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +87,11 @@ GET: Final = b"get=1\n\n"
 def decode_answer_untrusted(data: bytes) -> DeviceState:
     """Read an answer; what it leaves out is 0.  Raises WireError, also for an errno other than 0."""
     numbers = dict.fromkeys(_COUNTERS, 0)
-    errno = None
+    errno, endpoint = None, None
     for line in data.split(b"\n"):
         name, separator, value = line.partition(b"=")
+        if name == b"endpoint":
+            endpoint = _endpoint_in(value)
         if not line or (separator and name != b"errno" and name.decode("ascii", "replace") not in numbers):
             continue
         # isdigit() of bytes is ASCII only; int() has a limit on digits that we must not meet.
@@ -102,7 +107,18 @@ def decode_answer_untrusted(data: bytes) -> DeviceState:
     if errno:
         raise WireError(f"WireGuard answers error {abs(errno)}")
     handshake_ns = numbers["last_handshake_time_sec"] * 10**9 + numbers["last_handshake_time_nsec"]
-    return DeviceState(numbers["listen_port"], handshake_ns, numbers["rx_bytes"], numbers["tx_bytes"])
+    received, sent = numbers["rx_bytes"], numbers["tx_bytes"]
+    return DeviceState(numbers["listen_port"], handshake_ns, received, sent, endpoint)
+
+
+def _endpoint_in(value: bytes) -> Endpoint:
+    """``192.0.2.1:1194`` or ``[2001:db8::1]:1194``.  Raises WireError."""
+    host, _, port = value.decode("ascii", "replace").rpartition(":")
+    try:
+        ip = ip_address(host.strip("[]"))
+        return Endpoint(ip, int(port if port.isdecimal() and len(port) <= 5 else "0"), Protocol.UDP)
+    except ValueError as exc:
+        raise WireError(f"WireGuard's answer has the endpoint {value[:60]!r}") from exc
 
 
 async def ask(path: Path, question: bytes) -> DeviceState:

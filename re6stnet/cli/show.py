@@ -1,4 +1,4 @@
-"""``re6st``: show what the node on this machine does.  Talks to the daemon's local socket."""
+"""``re6st``: show and steer what the node on this machine does.  Talks to the daemon's local socket."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from re6st_core.errors import Re6stError
 from re6st_core.json_wire import encode_json
-from re6stnet.adapters.status import Status, TunnelStatus, Why, ask_status, ask_why
+from re6stnet.adapters.status import Status, TunnelStatus, Why, ask_rotation, ask_status, ask_why
 
 DEFAULT_RUN = Path("/run/re6stnet")
 MAX_WIDTH = 10_000
@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("about", metavar="PREFIX|ADDRESS", help="INT/LEN, an overlay address, or a subnet")
     for command in (status, why):
         command.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    rotate = commands.add_parser("rotate", help="end the tunnel with a peer, without loss; another follows")
+    rotate.add_argument("peer", metavar="PEER", help="prefix of the peer, as status shows it: INT/LEN")
     return top
 
 
@@ -39,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = options.run / "re6stnet.sock"
     told: Status | Why
     try:
+        if options.command == "rotate":
+            print(_harmless(asyncio.run(ask_rotation(path, options.peer))))
+            return 0
         if options.command == "status":
             told = asyncio.run(ask_status(path))
         else:

@@ -2,6 +2,7 @@
 
 shell --handle(event, now)--> Engine --commands--> shell
                                +- Negotiator   tunnels and their negotiation
+                               +- Drainer      tunnels that end without losing a packet
                                +- PeerBook     who exists, where, when to try again
                                +- Health       which tunnels babeld may use
                                +- RouteTable   what Babel reaches, through which tunnel
@@ -14,11 +15,13 @@ from collections.abc import Callable, Collection
 
 from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
-from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Offer
+from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Drain, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.distances import Distances
+from re6stnet.engine.draining import Drainer
 from re6stnet.engine.health import Health
 from re6stnet.engine.messages import (
+    AddressesChanged,
     AskBootstrap,
     AskEndpoints,
     BootstrapFailed,
@@ -38,6 +41,8 @@ from re6stnet.engine.messages import (
     Prepared,
     Probed,
     Received,
+    Retired,
+    Rotate,
     RoutesChanged,
     Started,
     Stopping,
@@ -67,6 +72,8 @@ the mesh may have fallen in two, each half content with itself."""
 SELECT_EVERY_S = 5.0
 SELECT_SOON_S = 0.05
 """Events come in bunches; one selection serves them all."""
+SWAP_AFTER_S, SWAP_BEFORE_S = 5.0, 60.0
+"""Babel smooths its metrics: routes through a new tunnel settle some seconds after it works, or never."""
 MAX_ATTEMPTS = 3
 """Offers of ours under way at one time.  All of them at once would take so long, on a host that is short of
 processor time, that each meets its time-out, and the work would be done again and again."""
@@ -106,6 +113,7 @@ class Engine:
         self.health = Health(self.tunnels)
         self.rounds = Rounds(own, parameters, self.tunnels, self.peers, self.routes, rng=rng)
         self.distances = Distances(own, self.tunnels, self.peers, self.routes, rng=rng)
+        self.draining = Drainer(own, self.tunnels, self.peers, self.routes, rng=rng)
         self._follow(parameters)
         self._relay = False
         self._stopping = False
@@ -118,7 +126,7 @@ class Engine:
         self._bootstrap_failures = 0
         self._asking: set[Prefix] = set()
         self._swap: tuple[str, str] | None = None
-        """(new, old): the old tunnel goes when the new one works."""
+        """(new, old): the old tunnel goes when the new one has worked for ``SWAP_AFTER_S``."""
 
     def handle(self, event: Event, *, now: float) -> list[Command]:
         """Take in one event at monotonic time ``now``; return what the shell must do, in this order."""
@@ -132,18 +140,20 @@ class Engine:
         if self._stopping:
             return None
         times = [self._select_at, self._bootstrap_at, self.tunnels.next_deadline()]
-        times += [self.health.next_deadline(), self.rounds.next_deadline()]
+        times += [self.health.next_deadline(), self.rounds.next_deadline(), self.draining.next_deadline()]
         return min((t for t in times if t is not None), default=None)
 
     # --- events -----------------------------------------------------------------------------------------
 
-    def _dispatch(self, event: Event, now: float) -> list[Command]:  # noqa: PLR0911, PLR0912 - a table of kinds
+    def _dispatch(self, event: Event, now: float) -> list[Command]:  # noqa: PLR0911, PLR0912, PLR0915 - a table of kinds
         match event:
             case Started():
                 return self._start(event, now)
             case EndpointsChanged():
                 self.tunnels.endpoints = event.endpoints
                 self._select_soon(now)
+            case AddressesChanged():
+                self._bootstrap_at, self._bootstrap_failures = now, 0
             case ParametersChanged():
                 self._follow(event.parameters)
                 return self._changed(self.tunnels.revoke(event.parameters.revoked, now=now), now)
@@ -163,6 +173,13 @@ class Engine:
                 return self._changed(self.tunnels.answered(answer, event.serial, now=now), now)
             case Received(message=Close() as close):
                 return self._changed(self.tunnels.closed(close, now=now), now)
+            case Received(message=Drain() as drain):
+                return self._changed(self.draining.received(drain, now=now), now)
+            case Retired():
+                self.draining.retired(event.tunnel)
+            case Rotate():
+                tunnel = self.tunnels.with_peer(event.peer)
+                return self.draining.ask(tunnel, "rotation was asked for", now=now) if tunnel else []
             case Prepared():
                 return self._changed(self.tunnels.prepared(event, now=now), now)
             case Created():
@@ -171,6 +188,7 @@ class Engine:
             case Undeliverable():
                 return self._failed(event.tunnel, f"undeliverable: {event.reason}", now)
             case Broken():
+                self.draining.broken(event.tunnel, now=now)
                 tunnel = self.tunnels.get(event.tunnel)
                 return (
                     self._changed(self.tunnels.broken(tunnel, event.reason, now=now), now) if tunnel else []
@@ -201,9 +219,12 @@ class Engine:
             case Stopping():
                 self._stopping = True
                 return [
-                    command
-                    for tunnel in list(self.tunnels)
-                    for command in self.tunnels.drop(tunnel, "the node stops", now=now, failed=False)
+                    *self.draining.stop(),
+                    *(
+                        command
+                        for tunnel in list(self.tunnels)
+                        for command in self.tunnels.drop(tunnel, "the node stops", now=now, failed=False)
+                    ),
                 ]
         return []
 
@@ -249,13 +270,7 @@ class Engine:
         if not self.tunnels.neighbour(event, now=now):
             return []
         self._select_soon(now)
-        commands: list[Command] = []
-        if event.alive and self._swap and self._swap[0] == event.tunnel:
-            old = self.tunnels.get(self._swap[1])
-            self._swap = None
-            if old is not None and self.routes.expendable(old.nonce):
-                commands += self.tunnels.drop(old, "replaced", now=now, failed=False)
-        return commands + self._want_relay(now)
+        return self._want_relay(now)
 
     def _failed(self, nonce: str, reason: str, now: float) -> list[Command]:
         tunnel = self.tunnels.get(nonce)
@@ -277,6 +292,7 @@ class Engine:
         if commands:
             self._select_soon(now)
             commands += self._want_relay(now)
+        commands += self.draining.due(now=now)
         if self._bootstrap_at is not None and self._bootstrap_at <= now:
             self._bootstrap_at, self._bootstrap_asked = None, now
             commands.append(AskBootstrap())
@@ -327,17 +343,16 @@ class Engine:
     # --- selection --------------------------------------------------------------------------------------
 
     def _select(self, now: float) -> list[Command]:
-        if self._swap is not None and self.tunnels.get(self._swap[0]) is None:
-            self._swap = None  # the newcomer did not work: the old tunnel stays
+        swapped = self._end_swap(now)
         refresh_due = self._refresh_at <= now and self._swap is None
         # Nothing is missing, too many or due: the view, by far the dearest part, need not be made.
         content = not refresh_due and self.tunnels.opened() == self._wanted_tunnels()
         if content and self._swap is None and now < self._bridge_until:
-            return self._bridge(now)
+            return swapped + self._bridge(now)
         if content and self._swap is None and self.rounds.swaps:
-            return self._begin_swap(now)
+            return swapped + self._begin_swap(now)
         decision: Decision[Prefix] = Decision() if content else decide(self._view(now), rng=self._rng)
-        commands: list[Command] = self._ask_endpoints(now)
+        commands: list[Command] = swapped + self._ask_endpoints(now)
         under_way = sum(t.initiator and t.state in UNDER_WAY for t in self.tunnels)
         if decision.open and under_way >= MAX_ATTEMPTS:
             return commands  # the end of one of them brings the next selection
@@ -350,8 +365,8 @@ class Engine:
             old = self.tunnels.get(nonce)
             if new is not None:
                 self._swap = (new.nonce, nonce)
-            elif old is not None and not decision.open:
-                commands += self.tunnels.drop(old, reason, now=now, failed=False)
+            elif old is not None and not decision.open and not self.draining.asking:
+                commands += self.draining.ask(old, reason, now=now)
         return commands
 
     def _bridge(self, now: float) -> list[Command]:
@@ -378,9 +393,22 @@ class Engine:
             self.rounds.began(swap, new.nonce, now=now)
         return commands
 
+    def _end_swap(self, now: float) -> list[Command]:
+        """The old tunnel goes once routes through the new one have settled and nobody needs it."""
+        if self._swap is None:
+            return []
+        new, old = (self.tunnels.get(nonce) for nonce in self._swap)
+        working_s = now - new.since if new is not None and new.state is State.ACTIVE else 0.0
+        if new is None or working_s > SWAP_BEFORE_S or (old is None and (self._swap[1] or working_s)):
+            self._swap = None  # one of them has failed, or the old one proves to be needed: it stays
+        elif old is not None and working_s >= SWAP_AFTER_S and self.draining.expendable(old.nonce, now=now):
+            self._swap = None
+            return self.draining.ask(old, f"replaced by {new.peer}", now=now)
+        return []
+
     def _view(self, now: float) -> View[Prefix]:
         return View(
-            tunnels=tuple(self._tunnel_view(t) for t in self.tunnels if t.state is not State.SILENT),
+            tunnels=tuple(self._tunnel_view(t, now) for t in self.tunnels if t.state is not State.SILENT),
             candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
             client_count=self._wanted_tunnels(),
             swapping=self._swap is not None,
@@ -391,7 +419,7 @@ class Engine:
         served = any(not t.initiator and t.state is State.ACTIVE for t in self.tunnels)
         return wanted if served or self.tunnels.endpoints else min(wanted, UNREACHABLE_NODE_TUNNELS)
 
-    def _tunnel_view(self, tunnel: Tunnel) -> TunnelView[Prefix]:
+    def _tunnel_view(self, tunnel: Tunnel, now: float) -> TunnelView[Prefix]:
         return TunnelView(
             tunnel=tunnel.nonce,
             peer=tunnel.peer,
@@ -400,7 +428,7 @@ class Engine:
             drawn=self.rounds.was_drawn(tunnel.nonce),
             wanted=self._swap is not None and tunnel.nonce in self._swap,
             carried=len(self.routes.carried(tunnel.nonce)),
-            expendable=self.routes.expendable(tunnel.nonce),
+            expendable=self.draining.expendable(tunnel.nonce, now=now),
         )
 
     def _is_candidate(self, peer: KnownPeer, now: float) -> bool:

@@ -29,6 +29,11 @@ class EndpointsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressesChanged:
+    """This host has other addresses than before: where it can be reached is to be found out."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParametersChanged:
     """The network parameters to follow from now on."""
 
@@ -110,6 +115,20 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Retired:
+    """babeld has given up the tunnel; its device is still there."""
+
+    tunnel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """The operator wants the tunnel with this peer to end and another one to take its place."""
+
+    peer: Prefix
+
+
+@dataclass(frozen=True, slots=True)
 class NeighbourChanged:
     """Babel hears the peer on this tunnel (``alive``) or no longer does.  ``rtt_us``: None if not known."""
 
@@ -141,6 +160,8 @@ class RouteChange:
     tunnel: str
     metric: int | None
     installed: bool = False
+    refmetric: int = 0
+    """As the peer announces it; 0: the destination is the peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +213,7 @@ class Stopping:
 Event = (
     Started
     | EndpointsChanged
+    | AddressesChanged
     | ParametersChanged
     | PeersLearned
     | BootstrapFailed
@@ -201,6 +223,8 @@ Event = (
     | Prepared
     | Created
     | Broken
+    | Retired
+    | Rotate
     | NeighbourChanged
     | TunnelAnswers
     | TunnelSilent
@@ -272,6 +296,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """Take the tunnel from babeld; its device goes on carrying what comes.  -> Retired"""
+
+    tunnel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Take the tunnel from babeld and undo what Prepare and Create did, as far as they came."""
 
@@ -328,6 +359,7 @@ Command = (
     | Create
     | Join
     | Leave
+    | Retire
     | Remove
     | KeepRelay
     | AskBootstrap

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.peer_wire import MAX_MTU, OPENVPN, WIREGUARD, Answer, Close, Message, Offer
 from re6st_core.prefix import Prefix
+from re6stnet.engine.budgets import Budgets
 from re6stnet.engine.messages import (
     Accuse,
     Command,
@@ -53,7 +54,7 @@ class Negotiator:
         self._tunnels: dict[str, Tunnel] = {}
         self._by_peer: dict[Prefix, Tunnel] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
-        self._budgets: OrderedDict[Prefix, tuple[float, float]] = OrderedDict()
+        self._budgets = Budgets(OFFER_BURST, OFFER_EVERY_S, most=MAX_NONCES)
         self.endpoints: tuple[Endpoint, ...] = ()
         self.max_clients = MAX_TUNNELS
         self.transports: Collection[str] = (WIREGUARD, OPENVPN)
@@ -181,7 +182,7 @@ class Negotiator:
             return []  # doubled on its way: the answer is or will be there
         if not self._remember(offer.nonce, now):
             return [self._answer(offer, refusal="I have seen this offer before")]
-        if not self._spend(offer.sender, now):
+        if not self._budgets.spend(offer.sender, now=now):
             return [self._answer(offer, refusal="too many offers of yours")]
         commands: list[Command] = []
         existing = self._by_peer.get(offer.sender)
@@ -245,16 +246,6 @@ class Negotiator:
             for t in self
         )
 
-    def _spend(self, peer: Prefix, now: float) -> bool:
-        """Whether this peer may make an offer now (a token bucket for each)."""
-        tokens, since = self._budgets.pop(peer, (OFFER_BURST, now))
-        tokens = min(OFFER_BURST, tokens + (now - since) / OFFER_EVERY_S)
-        allowed = tokens >= 1
-        self._budgets[peer] = (tokens - allowed, now)
-        if len(self._budgets) > MAX_NONCES:
-            self._budgets.popitem(last=False)
-        return allowed
-
     def created(self, event: Created, *, now: float) -> None:
         """The device is there: Babel may hear the peer."""
         tunnel = self._tunnels.get(event.tunnel)
@@ -303,9 +294,7 @@ class Negotiator:
         """End a tunnel or an attempt.  ``failed``: wait before the next; ``tell``: the peer may hold it."""
         known_to_peer = tunnel.state not in (State.PREPARING, State.ANSWERING)
         tunnel.step(Step.FAILED, now=now)
-        del self._tunnels[tunnel.nonce]
-        if self._by_peer.get(tunnel.peer) is tunnel:
-            del self._by_peer[tunnel.peer]
+        self.release(tunnel)
         if failed:
             self._peers.failed(tunnel.peer, now=now, rng=self._rng)
             if tunnel.transport == OPENVPN:
@@ -318,6 +307,12 @@ class Negotiator:
             )
             commands.append(Send(close, self._peers.get(tunnel.peer).endpoints))
         return [*commands, Remove(tunnel.nonce, tunnel.peer, reason)]
+
+    def release(self, tunnel: Tunnel) -> None:
+        """Know no more of a tunnel, whose end is somebody else's business: its peer may have a new one."""
+        del self._tunnels[tunnel.nonce]
+        if self._by_peer.get(tunnel.peer) is tunnel:
+            del self._by_peer[tunnel.peer]
 
     def closed(self, close: Close, *, now: float) -> list[Command]:
         """The peer has removed its end."""

@@ -3,6 +3,7 @@
 initiator  PREPARING --PREPARED--> OFFERED --ANSWERED--> CREATING --CREATED--> CONNECTING --HEARD--> ACTIVE
 responder  ANSWERING --PREPARED-----------------------------^                     ^--------LOST--------+
                                         ^--RECOVERED-- SILENT <--SILENCED-- CONNECTING, ACTIVE
+           ACTIVE, CONNECTING, SILENT --AGREED--> DRAINING
 any state  --FAILED--> CLOSED
 """
 
@@ -25,6 +26,7 @@ class State(enum.Enum):
     CONNECTING = "connecting"
     ACTIVE = "active"
     SILENT = "silent"
+    DRAINING = "draining"
     CLOSED = "closed"
 
 
@@ -38,6 +40,7 @@ class Step(enum.Enum):
     LOST = "lost"
     SILENCED = "silenced"
     RECOVERED = "recovered"
+    AGREED = "agreed"
     FAILED = "failed"
 
 
@@ -51,6 +54,9 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.ACTIVE, Step.SILENCED): State.SILENT,
     (State.CONNECTING, Step.SILENCED): State.SILENT,
     (State.SILENT, Step.RECOVERED): State.CONNECTING,
+    (State.ACTIVE, Step.AGREED): State.DRAINING,
+    (State.CONNECTING, Step.AGREED): State.DRAINING,
+    (State.SILENT, Step.AGREED): State.DRAINING,
     **{(state, Step.FAILED): State.CLOSED for state in State if state is not State.CLOSED},
 }
 
@@ -61,6 +67,7 @@ DEADLINE_S: dict[State, float] = {
     State.CREATING: 10.0,
     State.CONNECTING: 20.0,
     State.SILENT: 60.0,
+    State.DRAINING: 20.0,
 }
 """How long a state may last before the attempt counts as failed; ACTIVE has no limit."""
 

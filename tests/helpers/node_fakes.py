@@ -34,6 +34,9 @@ class FakeTunnels:
     async def leave(self, nonce: str) -> None:
         await self._do("leave", nonce)
 
+    async def retire(self, nonce: str) -> None:
+        await self._do("retire", nonce)
+
     async def remove(self, nonce: str) -> None:
         await self._do("remove", nonce)
 

@@ -16,6 +16,7 @@ import pytest
 from babel_ctl.messages import BabelState, Route
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.address import Endpoint, Protocol
+from re6st_core.errors import PeerError
 from re6st_core.json_wire import decode_json_untrusted, encode_json
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
@@ -30,6 +31,7 @@ from re6stnet.adapters.tunnels import SERVER_DEVICE, TunnelManager
 from re6stnet.engine.engine import Engine
 from re6stnet.engine.messages import (
     NeighbourChanged,
+    Rotate,
     RouteChange,
     RoutesChanged,
     Started,
@@ -41,7 +43,7 @@ from re6stnet.ports import SavedTunnel
 from re6stnet.report import Reporter
 from re6stnet.settings import Settings
 from tests.helpers.node_certificates import NETWORK, authority, write_node
-from tests.helpers.node_fakes import FakeExplorer, FakeMessenger, FakeRelayServer
+from tests.helpers.node_fakes import Collected, FakeExplorer, FakeMessenger, FakeRelayServer
 from tests.helpers.node_tunnels import Daemon, Machine
 
 OWN, PEER, FAR = Prefix(16, 1), Prefix(16, 2), Prefix(16, 3)
@@ -101,6 +103,7 @@ def reporter(tmp_path: Path) -> Iterator[Reporter]:
             prober=cast(Prober, daemon.prober),
             babeld=cast(BabeldSupervisor, FakeBabeld()),
             relay=Relay(FakeRelayServer().connect, random.Random(1)),
+            post=Collected(),
             started=monotonic() - 60,
         )  # fmt: skip
 
@@ -169,3 +172,13 @@ def test_it_survives_the_way_to_the_command(reporter: Reporter) -> None:
     with_tunnels(reporter)
     status = reporter.status()
     assert decode_json_untrusted(Status, encode_json(status)) == status
+
+
+def test_a_rotation_needs_a_tunnel_that_works(reporter: Reporter) -> None:
+    with pytest.raises(PeerError, match="no tunnel with 9/16"):
+        reporter.rotate("9/16")
+    with_tunnels(reporter)
+    with pytest.raises(PeerError, match="is connecting"):
+        reporter.rotate(RECORDS[1].peer.cn)
+    assert "2/16 is asked" in reporter.rotate("2/16")
+    assert cast(Collected, reporter.post).events == [Rotate(PEER)]

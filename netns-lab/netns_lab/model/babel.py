@@ -35,6 +35,8 @@ MAX_REQUESTS = 1024
 
 Update = tuple[int, int, int]
 """Destination, seqno, metric."""
+Changes = dict[tuple[int, str], tuple[int, int] | None]
+"""By destination and tunnel: metric and the neighbour's own metric; None: there is no route any more."""
 Tell = Callable[[str, bool, int | None], None]
 """Tunnel, alive, RTT in microseconds."""
 
@@ -72,7 +74,7 @@ class Babel:
         ledger: wire.Ledger,
         jitter_s: Callable[[], float],
         tell: Tell,
-        on_routes: Callable[[dict[tuple[int, str], int | None]], None],
+        on_routes: Callable[[Changes], None],
         moved: Callable[[int], None],
         seqno: int,
     ) -> None:
@@ -97,7 +99,7 @@ class Babel:
         self._flush_at: float | None = None
         self._told: dict[int, int] = {}
         self._reconsidering: set[int] = set()
-        self._changes: dict[tuple[int, str], int | None] = {}
+        self._changes: Changes = {}
         self._requested: dict[tuple[int, int], float] = {}
         self._unsatisfied: dict[int, int] = {}
         """Seqnos that neighbours wait for: what brings them is passed on at once."""
@@ -411,7 +413,7 @@ class Babel:
         if not self._changes:
             self._agenda.after(0.01, self._report)
         route = self.routes.get(destination, {}).get(name)
-        self._changes[destination, name] = None if route is None else route.metric
+        self._changes[destination, name] = None if route is None else (route.metric, route.refmetric)
 
     def _report(self) -> None:
         changes, self._changes = self._changes, {}

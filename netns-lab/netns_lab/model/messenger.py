@@ -14,7 +14,7 @@ from netns_lab.model.calls import Call, Reply
 from netns_lab.model.ways import OverlayWay, UnderlayWay
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.json_wire import encode_json
-from re6st_core.peer_wire import LIFETIME, Answer, Close, Message, Offer
+from re6st_core.peer_wire import LIFETIME, Answer, Close, Drain, Message, Offer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import EndpointsUnknown, PeerSeen, PeersLearned, Received, Send, Undeliverable
 
@@ -72,7 +72,7 @@ class Messenger:
             if self.alive:
                 self._by_open_relay(message, size, endpoints, finished)
 
-        if isinstance(message, Close) or any(e.protocol is Protocol.TCP for e in endpoints):
+        if isinstance(message, Close | Drain) or any(e.protocol is Protocol.TCP for e in endpoints):
             go_on()
         else:
             self._node.registrar.when_connected(CONNECT_S, go_on)
@@ -129,7 +129,7 @@ class Messenger:
         self._ask(way, peer, message, finished=finished, failed=failed)
 
     def _undeliverable(self, message: Message, reason: str) -> None:
-        if not isinstance(message, Close):
+        if not isinstance(message, Close | Drain):
             self._node.post(Undeliverable(message.nonce, reason))
 
     def _ask(

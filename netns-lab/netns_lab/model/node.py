@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from netns_lab.model import wire
-from netns_lab.model.babel import SAMPLE_S, Babel
+from netns_lab.model.babel import SAMPLE_S, Babel, Changes
 from netns_lab.model.explorer import Explorer
 from netns_lab.model.links import Link
 from netns_lab.model.messenger import Messenger
@@ -41,6 +41,8 @@ from re6stnet.engine.messages import (
     Prepare,
     Probe,
     Remove,
+    Retire,
+    Retired,
     RouteChange,
     RoutesChanged,
     Send,
@@ -156,7 +158,8 @@ class Node:
         self.probes.restart()
         for name, neighbour in self.babel.neighbours.items():
             self._told(name, True, round(neighbour.rtt_s * 1e6))
-        self._routes_changed({(d, n): r.metric for d, rs in self.babel.routes.items() for n, r in rs.items()})
+        routes = self.babel.routes.items()
+        self._routes_changed({(d, n): (r.metric, r.refmetric) for d, rs in routes for n, r in rs.items()})
 
     def learn_parameters(self, parameters: NetworkParameters) -> None:
         """From the registry; older ones are ignored."""
@@ -289,6 +292,9 @@ class Node:
                 self.later(JOIN_S, partial(self._join, command.tunnel))
             case Leave():
                 self._leave_babel(command.tunnel)
+            case Retire():
+                self._leave_babel(command.tunnel)
+                self.post(Retired(command.tunnel))
             case Remove():
                 if command.tunnel in self._closing:
                     self._closing[command.tunnel] = partial(self.tunnels.remove, command.tunnel)
@@ -374,18 +380,19 @@ class Node:
         if self.tunnels.holds(name):
             self.post(NeighbourChanged(name, alive, rtt_us))
 
-    def _routes_changed(self, changes: dict[tuple[int, str], int | None]) -> None:
+    def _routes_changed(self, changes: Changes) -> None:
         """What babeld's control socket tells; routes over the LAN belong to no tunnel."""
         selected = self.babel.selected
         told = [
             RouteChange(
                 self.mesh.nodes[destination].prefix,
                 name,
-                metric,
-                metric is not None and selected.get(destination) == name,
+                metrics and metrics[0],
+                metrics is not None and selected.get(destination) == name,
+                metrics[1] if metrics else 0,
             )
-            for (destination, name), metric in changes.items()
-            if self.tunnels.holds(name) or metric is None
+            for (destination, name), metrics in changes.items()
+            if self.tunnels.holds(name) or metrics is None
         ]
         if told:
             # The newly installed ones last: what replaces must win over what is replaced.

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.json_wire import encode_json
-from re6st_core.peer_wire import Answer, Close, Message, Offer
+from re6st_core.peer_wire import Answer, Close, Drain, Message, Offer
 from re6st_core.stun import BindingRequest, BindingSuccess, encode_request, encode_success
 
 IP_UDP = 20 + 8
@@ -83,9 +83,9 @@ def base64_size(size: int) -> int:
 
 def envelope_size(message: Message) -> int:
     """Bytes of a signed message, as ``peer_wire.encode_signed`` makes it."""
-    kinds = {Offer: "offer", Answer: "answer", Close: "close"}
+    kinds = {Offer: "offer", Answer: "answer", Close: "close", Drain: "drain"}
     named = ",".join(f'"{kind}":' for kind in kinds.values())
-    body = len(f'{{"kind":"{kinds[type(message)]}",{named}nullnull}}') + len(
+    body = len(f'{{"kind":"{kinds[type(message)]}",{named}nullnullnull}}') + len(
         encode_json(replace(message, expires=1_800_000_000))
     )
     texts = sum(map(base64_size, (CERTIFICATE, body, SIGNATURE)))

@@ -21,6 +21,7 @@ from netns_lab.scenarios import (
     registry_away,
     relay_dies,
     revoked,
+    rotation,
     tcp_443_only,
     tcp_relay_dies,
     upnp,
@@ -50,6 +51,7 @@ SCENARIOS: dict[str, Scenario] = {
     "babeld_killed": babeld_killed.SCENARIO,
     "no_recursion": no_recursion.SCENARIO,
     "planetlab_30": planetlab_30.SCENARIO,
+    "rotation": rotation.SCENARIO,
     "churn": churn.SCENARIO,
 }
 

@@ -10,7 +10,7 @@ there, with their other end at the new address.  moves announces the new address
 import asyncio
 from ipaddress import IPv4Address
 
-from netns_lab.scenarios.scenario import NotYet, Scenario
+from netns_lab.scenarios.scenario import Scenario
 from netns_lab.stage.conditions import announces, every_tunnel, full_mesh, tunnels_of
 from netns_lab.stage.stage import Stage
 
@@ -67,16 +67,4 @@ SCENARIO = Scenario(
     "the address of a node, and that of a home router, changes",
     "address_change.toml",
     play,
-    not_yet=NotYet(
-        {
-            "blackout_moves": "31 to 37 s, 3 runs",
-            "blackout_home": "28 to 32 s, 3 runs",
-            "tunnels_kept_moves": "0 of 1",
-            "tunnels_kept_home": "0 of 1",
-            "announced": "6 s once, else not within 30 s: when the registry is asked next",
-        },
-        "packets of a tunnel are taken from the addresses it was made for only, so it has to die first; "
-        "nobody notices that the host's own address changes",
-        4,
-    ),
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netns_lab.model import wire
 from netns_lab.model.agenda import Agenda
-from netns_lab.model.babel import INFINITY, SAMPLE_S, Babel
+from netns_lab.model.babel import INFINITY, SAMPLE_S, Babel, Changes
 from netns_lab.model.links import Link
 from re6st_core.netparams import NetworkParameters
 
@@ -45,7 +45,7 @@ class Routers:
     ledger: wire.Ledger = field(default_factory=wire.Ledger)
     links: dict[str, Link] = field(default_factory=dict)
     heard: list[tuple[int, str, bool]] = field(default_factory=list)
-    changes: list[dict[tuple[int, str], int | None]] = field(default_factory=list)
+    changes: list[Changes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(4)

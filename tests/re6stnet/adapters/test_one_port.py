@@ -96,6 +96,67 @@ async def test_only_the_one_port_is_needed(
         assert "re6stnet" not in namespace.run("nft list tables")
 
 
+async def test_a_peer_is_followed_to_an_address_that_nobody_was_told(
+    pair: list[TestNamespace], tmp_path: Path
+) -> None:
+    ports = await open_ports(pair, [at("192.0.2.2"), at("192.0.2.1")])
+    keys = [PrivateKey.generate(), PrivateKey.generate()]
+    names = [device_name(), device_name()]
+    kernels, devices = [], []
+    for mine, namespace in enumerate(pair):
+        with namespace.entered():
+            kernels.append(await Kernel.open())
+            devices.append(WireguardDevices(kernels[mine], tmp_path, MARK))
+            await devices[mine].create(
+                WireguardTunnel(
+                    device=names[mine],
+                    private_key=keys[mine],
+                    listen_port=51000 + mine,
+                    peer_key=keys[not mine].public,
+                    endpoint=at(f"192.0.2.{2 - mine}"),
+                    mtu=1420,
+                    link_local=LINK_LOCAL[mine],
+                )
+            )
+    pair[0].run(f"ping -c 1 -W 5 {LINK_LOCAL[1]}%{names[0]}")
+    with pair[0].entered():  # the rules are replaced, but no session is forgotten
+        await ports[0].set_sources(51005, [at("192.0.2.77")])
+    wire = pair[1].run("ip -o -4 addr show to 192.0.2.2").split()[1]
+    pair[1].run(f"ip addr del 192.0.2.2/24 dev {wire}")
+    pair[1].run(f"ip addr add 192.0.2.9/24 dev {wire}")
+    with pair[1].entered():
+        await devices[1].forget_source(names[1], keys[0].public)
+    pair[1].run(f"ping -c 1 -W 5 {LINK_LOCAL[0]}%{names[1]}")
+    pair[0].run(f"ping -c 1 -W 5 {LINK_LOCAL[1]}%{names[0]}")
+    assert "192.0.2.9 . 1194" in pair[0].run("nft list map inet re6stnet_1194 moved4"), "also for handshakes"
+    for namespace, port, device, kernel, name in zip(pair, ports, devices, kernels, names, strict=True):
+        with namespace.entered():
+            await device.remove(name)
+            await port.stop()
+        await kernel.close()
+
+
+async def test_a_stranger_who_guesses_no_session_gets_no_further(pair: list[TestNamespace]) -> None:
+    for namespace in pair:
+        namespace.run("nft flush ruleset")
+    with pair[0].entered(), udp(PORT) as public:
+        one_port = OnePort(PORT, MARK)
+        await one_port.start({51000: [at("192.0.2.2", 7)]})
+        with bind_local_port([51000], MARK) as tunnel, pair[1].entered(), udp(8) as elsewhere, udp(7) as peer:
+            with pair[0].entered():
+                tunnel.sendto(b"\1\0\0\0" + b"our1" + bytes(140), ("::ffff:192.0.2.2", 7))
+            await receive(peer)
+            elsewhere.sendto(b"\4\0\0\0" + b"no!!" + bytes(24), ("::ffff:192.0.2.1", PORT))
+            assert (await receive(public))[4:8] == b"no!!"
+            elsewhere.sendto(b"\2\0\0\0" + b"any?our1" + bytes(80), ("::ffff:192.0.2.1", PORT))
+            assert (await receive(tunnel))[8:12] == b"our1"
+            elsewhere.sendto(b"\4\0\0\0" + b"our1" + bytes(24), ("::ffff:192.0.2.1", PORT))
+            assert (await receive(tunnel))[4:8] == b"our1"
+            elsewhere.sendto(b"\1\0\0\0" + b"our1" + bytes(140), ("::ffff:192.0.2.1", PORT))
+            assert (await receive(public))[:1] == b"\1", "a handshake from an unknown place is no session"
+        await one_port.stop()
+
+
 async def test_peer_with_a_tunnel_can_still_ask_the_reflector(pair: list[TestNamespace]) -> None:
     await open_ports(pair, [at("192.0.2.2"), at("192.0.2.1")])
     with pair[0].entered():

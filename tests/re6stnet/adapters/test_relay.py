@@ -182,3 +182,21 @@ def test_an_error_that_nobody_expects_is_logged_and_it_goes_on(caplog: pytest.Lo
 
     in_virtual_time(story())
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_host_that_has_moved_connects_anew_if_it_was_connected() -> None:
+    async def story() -> None:
+        server = FakeRelayServer()
+        relay = relay_to(server)
+        relay.reconnect()
+        assert not server.attempts
+        relay.keep(True)
+        await settle()
+        relay.reconnect()
+        await settle()
+        assert len(server.attempts) == 2
+        assert server.channels[0].closed
+        assert relay.connected
+        await relay.close()
+
+    in_virtual_time(story())

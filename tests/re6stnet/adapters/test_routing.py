@@ -113,7 +113,7 @@ async def test_a_neighbour_that_babeld_heard_before_we_knew_whose_it_is(tmp_path
         assert await w.nothing_more() == []
         w.routing.bind(ONE, "re6st1", LINE_ONE)
         assert await w.told.next() == NeighbourChanged(ONE, True, 20000)
-        assert await w.told.next() == routes(RouteChange(A, ONE, 100, True))
+        assert await w.told.next() == routes(RouteChange(A, ONE, 100, True, 5))
 
 
 @pytest.mark.parametrize("how", ["infinite cost", "flushed"])
@@ -148,9 +148,9 @@ async def test_routes_come_change_and_go(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         w.routing.bind(ONE, "re6st1", LINE_ONE)
         key = w.route(C, "re6st1", LINE_ONE)
-        assert await w.told.next() == routes(RouteChange(C, ONE, 100, True))
+        assert await w.told.next() == routes(RouteChange(C, ONE, 100, True, 5))
         w.route(C, "re6st1", LINE_ONE, metric=150)
-        assert await w.told.next() == routes(RouteChange(C, ONE, 150, True))
+        assert await w.told.next() == routes(RouteChange(C, ONE, 150, True, 5))
         w.route(C, "re6st1", LINE_ONE, metric=INFINITY, installed=False)
         assert await w.told.next() == routes(RouteChange(C, ONE, None))
         assert w.routing.routes == {}
@@ -170,7 +170,7 @@ async def test_what_replaces_comes_after_what_is_replaced(tmp_path: Path) -> Non
         events = await w.nothing_more()
         changes = [c for event in events if isinstance(event, RoutesChanged) for c in event.changes]
         if len(events) == 1:  # babeld's lines arrived together
-            assert changes == [RouteChange(C, ONE, 100, False), RouteChange(C, TWO, 100, True)]
+            assert changes == [RouteChange(C, ONE, 100, False, 5), RouteChange(C, TWO, 100, True, 5)]
         assert {c.tunnel: c.installed for c in changes} == {ONE: False, TWO: True}
 
 
@@ -183,7 +183,7 @@ async def test_clients_of_the_tcp_server_are_told_apart_by_their_address(tmp_pat
         w.neighbour(TAP, LINE_ONE, rtt_ms=1)
         assert await w.told.next() == NeighbourChanged(ONE, True, 1000)
         w.route(B, TAP, LINE_TWO)
-        assert await w.told.next() == routes(RouteChange(B, TWO, 100, True))
+        assert await w.told.next() == routes(RouteChange(B, TWO, 100, True, 5))
         w.babeld.flush("neighbour", f"55d0{int(LINE_TWO) & 0xFFFF:08x}")
         assert await w.told.next() == NeighbourChanged(TWO, False)
         assert await w.nothing_more() == []
@@ -302,7 +302,7 @@ async def test_after_its_recovery_what_is_really_gone_is_lost(tmp_path: Path) ->
         events = [await w.told.next() for _ in range(4)]
         for event in (
             NeighbourChanged(ONE, True, 1000),
-            routes(RouteChange(C, ONE, 100, True)),
+            routes(RouteChange(C, ONE, 100, True, 5)),
             NeighbourChanged(TWO, False),
             routes(RouteChange(C, TWO, None)),
         ):

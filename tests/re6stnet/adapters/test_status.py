@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from re6st_core.errors import ConfigError
+from re6st_core.errors import ConfigError, PeerError
 from re6stnet.adapters.status import (
     DaemonStatus,
     IdentityStatus,
     MembershipStatus,
     Status,
     Why,
+    ask_rotation,
     ask_status,
     ask_why,
     serve,
@@ -42,9 +43,15 @@ async def why(about: str) -> Why:
     return WHY
 
 
+def rotate(peer: str) -> str:
+    if peer != "2/16":
+        raise PeerError(f"no tunnel with {peer}")
+    return "it is asked"
+
+
 async def test_a_question_about_a_destination(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why)
+    server = await serve(path, lambda: STATUS, why, rotate)
     assert await ask_why(path, "2/16") == WHY
     with pytest.raises(ConfigError, match="'x' is no destination"):
         await ask_why(path, "x")
@@ -53,7 +60,7 @@ async def test_a_question_about_a_destination(tmp_path: Path) -> None:
 
 async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why)
+    server = await serve(path, lambda: STATUS, why, rotate)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert await ask_status(path) == STATUS
     server.close()
@@ -62,7 +69,7 @@ async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"ask":"why"}\n', b"\xff" * 5000 + b"\n", b""])
 async def test_garbage_is_refused_and_the_server_lives(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why)
+    server = await serve(path, lambda: STATUS, why, rotate)
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(line)
     writer.write_eof()
@@ -76,3 +83,12 @@ async def test_garbage_is_refused_and_the_server_lives(tmp_path: Path, line: byt
 async def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is it running"):
         await ask_status(tmp_path / "none.sock")
+
+
+async def test_a_rotation_is_begun_or_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    server = await serve(path, lambda: STATUS, why, rotate)
+    assert await ask_rotation(path, "2/16") == "it is asked"
+    with pytest.raises(ConfigError, match="no tunnel with 3/16"):
+        await ask_rotation(path, "3/16")
+    server.close()

@@ -18,7 +18,15 @@ from re6stnet.adapters.routing import link_local
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import StunReflector
 from re6stnet.adapters.tunnels import POOL_SIZE, SERVER_DEVICE
-from re6stnet.engine.messages import Broken, Created, NeighbourChanged, Prepare, Prepared, TunnelRecord
+from re6stnet.engine.messages import (
+    Broken,
+    Created,
+    NeighbourChanged,
+    Prepare,
+    Prepared,
+    Retired,
+    TunnelRecord,
+)
 from tests.helpers.namespace_tests import TestNamespace, namespaces
 from tests.helpers.node_fakes import kinds
 from tests.helpers.node_tunnels import MARK, Daemon, Machine
@@ -127,6 +135,24 @@ async def test_a_device_that_cannot_be_probed_fails_and_leaves_nothing(machine: 
     assert Created(N) not in daemon.told.events
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
+
+
+async def test_a_retired_tunnel_is_gone_from_babeld_only(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    await make(daemon, WG)
+    machine.steps.clear()
+    await daemon.tunnels.retire(N)
+    assert machine.steps == [f"babeld flushes {DEVICE}"]
+    assert daemon.told.events[-1] == Retired(N)
+    assert DEVICE in machine.devices
+    await daemon.tunnels.remove(N)
+    assert nothing_left(daemon)
+
+
+async def test_a_tunnel_that_is_not_there_is_retired_all_the_same(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    await daemon.tunnels.retire(N)
+    assert daemon.told.events == [Retired(N)]
 
 
 async def test_an_openvpn_client_gets_to_babeld_when_its_server_answers(machine: Machine) -> None:
@@ -242,6 +268,10 @@ async def test_a_removal_that_fails_does_the_rest_and_can_be_repeated(machine: M
     assert machine.steps == [f"babeld flushes {DEVICE}", "wireguard remove", "rules remove"]
     assert machine.saved() == [N], "the next daemon has to know"
     machine.fail.clear()
+    other = "9" * 32
+    await daemon.tunnels.prepare(Prepare(other, PEER, WIREGUARD, None))
+    assert daemon.tunnels._local[other].port == 41258, "a failure takes no local port"
+    await daemon.tunnels.remove(other)
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 

@@ -44,13 +44,23 @@ def test_configuration_has_one_peer_that_may_route_anything() -> None:
 
 
 def test_answer_is_read() -> None:
-    assert decode_answer_untrusted(ANSWER) == DeviceState(51000, 3 * 10**9 + 5, 9, 7)
+    endpoint = Endpoint(ip_address("2001:db8::1"), 1194, Protocol.UDP)
+    assert decode_answer_untrusted(ANSWER) == DeviceState(51000, 3 * 10**9 + 5, 9, 7, endpoint)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]"])
+def test_where_it_sends_to_is_read(host: str) -> None:
+    endpoint = decode_answer_untrusted(f"endpoint={host}:1194\nerrno=0\n\n".encode()).endpoint
+    assert endpoint is not None
+    assert (str(endpoint.ip), endpoint.port) == (host.strip("[]"), 1194)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         b"",
+        b"endpoint=nowhere\nerrno=0\n\n",
+        b"endpoint=192.0.2.1:99999\nerrno=0\n\n",
         b"errno=-98\n\n",
         b"errno=\n\n",
         b"rx_bytes=x\nerrno=0\n\n",

@@ -76,7 +76,7 @@ def daemon(run: Path, status: Status) -> Iterator[list[str]]:
     ready, end = threading.Event(), threading.Event()
 
     async def work() -> None:
-        server = await serve(run / "re6stnet.sock", lambda: status, why)
+        server = await serve(run / "re6stnet.sock", lambda: status, why, lambda peer: f"{peer} is asked")
         ready.set()
         await asyncio.to_thread(end.wait)
         server.close()
@@ -213,3 +213,9 @@ def test_without_a_daemon_there_is_one_clear_line(tmp_path: Path, capsys: pytest
     err = capsys.readouterr().err
     assert err.startswith("re6st: no re6stnet answers")
     assert err.count("\n") == 1
+
+
+def test_rotate_says_what_the_daemon_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with daemon(tmp_path, STATUS) as (option, run, _):
+        assert main([option, run, "rotate", "2/16"]) == 0
+    assert capsys.readouterr().out == "2/16 is asked\n"

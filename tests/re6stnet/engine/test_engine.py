@@ -8,8 +8,8 @@ from netns_lab.model.node import Node
 from netns_lab.model.underlay import Firewall, Weather
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
 from re6st_core.prefix import Prefix
-from re6stnet.engine.engine import MAX_ATTEMPTS, Engine
-from re6stnet.engine.messages import PeerSeen, PeersLearned
+from re6stnet.engine.engine import MAX_ATTEMPTS, SWAP_AFTER_S, Engine
+from re6stnet.engine.messages import AddressesChanged, AskBootstrap, BootstrapFailed, PeerSeen, PeersLearned
 from re6stnet.engine.negotiation import MAX_TUNNELS
 from re6stnet.engine.rounds import ROUND_S
 from re6stnet.engine.selection import View
@@ -198,3 +198,31 @@ def test_a_content_engine_does_not_look_at_its_candidates(monkeypatch: pytest.Mo
     mesh.run(mesh.parameters.tunnel_refresh_s)
     # At each of three steps of a round, at the refresh, and while newcomers are tried.
     assert len(looked) <= 3 * (mesh.parameters.tunnel_refresh_s / ROUND_S + 2) + 8
+
+
+def test_a_host_that_has_moved_asks_at_once_where_it_is_seen_and_again_if_in_vain() -> None:
+    mesh = mesh_of(4)
+    one = engine(mesh.nodes[0])
+    assert AskBootstrap() in one.handle(AddressesChanged(), now=mesh.now)
+    one.handle(BootstrapFailed("no route"), now=mesh.now)
+    timer = one.next_timer()
+    assert timer is not None
+    assert timer <= mesh.now + 1.25
+
+
+def test_a_tunnel_is_replaced_only_once_its_successor_has_worked_for_a_while() -> None:
+    mesh = mesh_of(12, client_count=3, seconds=30)
+    ended: list[float] = []
+    swaps: dict[str, tuple[str, str]] = {}
+    for _ in range(1200):
+        mesh.run(0.1)
+        for node in mesh.nodes:
+            one = engine(node)
+            if (swap := one._swap) is not None:
+                swaps[node.name] = swap
+            elif (swap := swaps.pop(node.name, None)) is not None and one.tunnels.get(swap[1]) is None:
+                new = one.tunnels.get(swap[0])
+                if new is not None and new in one.tunnels.active():
+                    ended.append(mesh.now - new.since)
+    assert all(worked_s >= SWAP_AFTER_S for worked_s in ended)
+    assert connected(mesh)
