@@ -202,6 +202,8 @@ class Daemon:
             max_clients=self._settings.max_clients,
             transports=self._settings.transports,
             usable=self._usable,
+            country=self._settings.country,
+            neighbours=self._settings.neighbours,
         )
         relay = self._relay = Relay(client.relay, self._rng)
         http = await self._members.start_http(stack)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from re6st_core.address import IPAddress
-from re6st_core.errors import ConfigError
+from re6st_core.errors import ConfigError, WireError
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
+from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import https_url
 
 DEFAULT_PORT = 1194
@@ -39,6 +40,8 @@ class Settings:
     """None: as the network says."""
     max_clients: int | None = None
     country: str | None = None
+    neighbours: tuple[Prefix, ...] = ()
+    """Nodes to have a tunnel with, whatever it carries."""
     transports: tuple[str, ...] = TRANSPORTS
     """What tunnels may be made of."""
     verbose: int = 2
@@ -82,6 +85,7 @@ def settings_from(options: Mapping[str, Any], *, base: Path) -> Settings:
     country = options.get("country")
     if country is not None and not _COUNTRY.fullmatch(country):
         problems.append(f"--country {country!r} is not an ISO 3166 code of two capital letters")
+    neighbours = _neighbours(options.get("neighbour") or (), problems)
     transports = tuple(dict.fromkeys(options.get("transport") or TRANSPORTS))
     problems += [
         f"--transport {each!r} is not one of {', '.join(TRANSPORTS)}"
@@ -111,6 +115,7 @@ def settings_from(options: Mapping[str, Any], *, base: Path) -> Settings:
         client_count=numbers["client_count"],
         max_clients=numbers["max_clients"],
         country=country,
+        neighbours=neighbours,
         transports=transports,
         verbose=2 if numbers["verbose"] is None else numbers["verbose"],
     )
@@ -135,6 +140,16 @@ def _address(text: str, problems: list[str]) -> IPAddress | None:
         problems.append(f"--ip {text} is not an address where others can reach this host")
         return None
     return address
+
+
+def _neighbours(texts: Sequence[str], problems: list[str]) -> tuple[Prefix, ...]:
+    found = []
+    for text in texts:
+        try:
+            found.append(Prefix.from_cn(text))
+        except WireError:
+            problems.append(f"--neighbour {text[:60]!r} is not the prefix of a node, such as 5/16")
+    return tuple(dict.fromkeys(found))
 
 
 def _devices(options: Mapping[str, Any], problems: list[str]) -> tuple[str, tuple[str, ...]]:

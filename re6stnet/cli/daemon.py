@@ -55,6 +55,12 @@ def parser() -> Parser:
     add("--max-clients", metavar="N", help="tunnels to accept (default: as the network says)")
     add("--country", metavar="CC", help="country to announce, ISO 3166")
     add(
+        "--neighbour",
+        metavar="INT/LEN",
+        action="append",
+        help="node to have a tunnel with, whatever it carries (repeatable)",
+    )
+    add(
         "--transport",
         metavar="NAME",
         action="append",

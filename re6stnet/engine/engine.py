@@ -17,6 +17,7 @@ from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer, Close, Drain, Offer
 from re6st_core.prefix import Prefix
+from re6stnet.engine.borders import may_cross
 from re6stnet.engine.distances import Distances
 from re6stnet.engine.draining import Drainer
 from re6stnet.engine.health import Health
@@ -79,6 +80,8 @@ MAX_ATTEMPTS = 3
 processor time, that each meets its time-out, and the work would be done again and again."""
 MAX_QUESTIONS = 8
 """Peers asked for their endpoints at one time."""
+MAX_HINTS = 16
+"""Peers named by others that refused us; they are asked first."""
 
 
 class Engine:
@@ -86,7 +89,8 @@ class Engine:
 
     ``rng`` only spreads choices; ``new_nonce`` (32 hexadecimal digits) must be unguessable; ``client_count``
     and ``max_clients`` override the network's parameters; ``transports``: what tunnels may be made of;
-    ``usable``: whether a tunnel may go to an endpoint.
+    ``usable``: whether a tunnel may go to an endpoint; ``country``: where we are; ``neighbours``: peers that
+    we are to have a tunnel with.
     """
 
     def __init__(
@@ -100,13 +104,19 @@ class Engine:
         max_clients: int | None = None,
         transports: Collection[str] = (WIREGUARD, OPENVPN),
         usable: Callable[[Endpoint], bool] = lambda _endpoint: True,
+        country: str | None = None,
+        neighbours: Collection[Prefix] = (),
     ) -> None:
         self._own = own
         self._rng = rng
         self._client_count = client_count
         self._max_clients = max_clients
         self.parameters = parameters
-        self.peers = PeerBook(own, usable)
+        self._neighbours = frozenset(neighbours) - {own}
+        self.peers = PeerBook(
+            own,
+            lambda e: usable(e) and may_cross(country, e.country, self.parameters.same_country),
+        )
         self.routes = RouteTable()
         self.tunnels = Negotiator(own, self.peers, rng=rng, new_nonce=new_nonce)
         self.tunnels.transports = transports
@@ -125,6 +135,7 @@ class Engine:
         self._bridge_until = float("-inf")
         self._bootstrap_failures = 0
         self._asking: set[Prefix] = set()
+        self._hints: tuple[Prefix, ...] = ()
         self._swap: tuple[str, str] | None = None
         """(new, old): the old tunnel goes when the new one has worked for ``SWAP_AFTER_S``."""
 
@@ -155,8 +166,7 @@ class Engine:
             case AddressesChanged():
                 self._bootstrap_at, self._bootstrap_failures = now, 0
             case ParametersChanged():
-                self._follow(event.parameters)
-                return self._changed(self.tunnels.revoke(event.parameters.revoked, now=now), now)
+                return self._changed(self._obey(event.parameters, now), now)
             case PeersLearned():
                 self._learn(event, now)
             case BootstrapFailed():
@@ -170,6 +180,8 @@ class Engine:
                     self.peers.learn([PeerSeen(offer.sender, offer.endpoints)])
                 return self.tunnels.offered(offer, event.serial, now=now)
             case Received(message=Answer() as answer):
+                if answer.refusal:  # who is full names others, newest first
+                    self._hints = (*answer.alternatives, *self._hints)[:MAX_HINTS]
                 return self._changed(self.tunnels.answered(answer, event.serial, now=now), now)
             case Received(message=Close() as close):
                 return self._changed(self.tunnels.closed(close, now=now), now)
@@ -227,6 +239,12 @@ class Engine:
                     ),
                 ]
         return []
+
+    def _obey(self, parameters: NetworkParameters, now: float) -> list[Command]:
+        self._follow(parameters)
+        commands = self.tunnels.revoke(parameters.revoked, now=now) + self.tunnels.leave_forbidden(now=now)
+        self.peers.recheck()
+        return commands
 
     def _follow(self, parameters: NetworkParameters) -> None:
         self.parameters = self.rounds.parameters = parameters
@@ -347,6 +365,7 @@ class Engine:
         refresh_due = self._refresh_at <= now and self._swap is None
         # Nothing is missing, too many or due: the view, by far the dearest part, need not be made.
         content = not refresh_due and self.tunnels.opened() == self._wanted_tunnels()
+        content = content and all(map(self.tunnels.with_peer, self._neighbours))
         if content and self._swap is None and now < self._bridge_until:
             return swapped + self._bridge(now)
         if content and self._swap is None and self.rounds.swaps:
@@ -412,6 +431,7 @@ class Engine:
             candidates=tuple(p.prefix for p in self.peers if self._is_candidate(p, now)),
             client_count=self._wanted_tunnels(),
             swapping=self._swap is not None,
+            neighbours=self._neighbours,
         )
 
     def _wanted_tunnels(self) -> int:
@@ -441,13 +461,16 @@ class Engine:
 
     def _ask_endpoints(self, now: float) -> list[Command]:
         """Ask some routed peers, of which we know no more than the route, where they are."""
-        if self.tunnels.opened() >= self._wanted_tunnels() and self._refresh_at > now:
-            return []
+        enough = self.tunnels.opened() >= self._wanted_tunnels() and self._refresh_at > now
         unknown: list[Prefix] = []
-        for prefix in self.routes.reachable:
+        first = [*self._neighbours, *(() if enough else self._hints)]
+        routed = [prefix for prefix in first if self.routes.is_reachable(prefix)]
+        for prefix in routed if enough else (*routed, *self.routes.reachable):
             if len(unknown) + len(self._asking) >= MAX_QUESTIONS:
                 break
-            if prefix == self._own or prefix in self._asking or self.tunnels.with_peer(prefix):
+            if prefix == self._own or prefix in self._asking or prefix in unknown:
+                continue
+            if self.tunnels.with_peer(prefix) is not None:
                 continue
             peer = self.peers.get(prefix)
             if not peer.endpoints_known and peer.retry_at <= now:

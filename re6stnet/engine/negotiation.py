@@ -197,6 +197,8 @@ class Negotiator:
         refusal = self._reason_to_refuse(offer) if used else f"I use no {offer.transport}"
         if self._peers.get(offer.sender).refused_until > now:
             refusal = "you have announced a prefix that is not yours"
+        if offer.endpoints and not any(map(self._peers.usable, offer.endpoints)):
+            refusal = "I must not have a tunnel with any of your endpoints"
         if refusal:
             return [*commands, self._answer(offer, refusal=refusal)]
         tunnel = Tunnel(offer.nonce, offer.sender, False, offer.transport, State.ANSWERING, now)
@@ -349,6 +351,16 @@ class Negotiator:
         commands = self.drop(tunnel, reason, now=now)
         self._peers.offended(tunnel.peer, now=now)
         return [Accuse(tunnel.peer, event.destination), *commands]
+
+    def leave_forbidden(self, *, now: float) -> list[Command]:
+        """End the tunnels with peers none of whose endpoints may be used any more."""
+        forbidden = []
+        for tunnel in self:
+            known = self._peers.get(tunnel.peer).endpoints or ((tunnel.endpoint,) if tunnel.endpoint else ())
+            if known and not any(map(self._peers.usable, known)):
+                forbidden.append(tunnel)
+        reason = "no endpoint of the peer may be used any more"
+        return [command for tunnel in forbidden for command in self.drop(tunnel, reason, now=now)]
 
     def timed_out(self, *, now: float) -> list[Command]:
         """End what has stayed too long in its state; a silent WireGuard attempt is repeated over TCP."""

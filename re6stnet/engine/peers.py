@@ -97,6 +97,13 @@ class PeerBook:
             if not peer.endpoints_known:
                 peer.endpoints, peer.endpoints_known, peer.hearsay = endpoints, True, True
 
+    def recheck(self) -> None:
+        """What is usable has changed."""
+        for peer in self:
+            endpoints = tuple(filter(self.usable, peer.endpoints))
+            if endpoints != peer.endpoints:
+                peer.endpoints, peer.endpoints_known = endpoints, bool(endpoints)
+
     def doubt(self, prefix: Prefix) -> None:
         """Nobody answers there: what was only said is forgotten."""
         peer = self._peers.get(prefix)

@@ -122,7 +122,7 @@ class Rounds:
                 cost = self._cost(self._rtt_us(by_peer[peer]))
                 held[by_peer[peer]] = Offered(peer, cost, metrics, answer.room)
             elif (known := self.scout.cost(peer)) is not None:
-                offers.append(Offered(peer, known, metrics, answer.room))
+                offers.append(Offered(peer, known, metrics, answer.room, self._routes.metric(peer)))
         survey = Survey(sample.weight, self._via(view, sample), tuple(offers), held)
         self.scout.note(expected(survey))
         with_room = {offer.peer for offer in offers if offer.room}

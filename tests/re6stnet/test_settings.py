@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from re6st_core.errors import ConfigError
+from re6st_core.prefix import Prefix
 from re6stnet.settings import Settings, settings_from
 
 
@@ -82,3 +83,10 @@ def test_missing_options_are_named(tmp_path: Path) -> None:
     found = "\n".join(problems({}, tmp_path))
     for name in ("registry", "ca", "cert", "key"):
         assert f"--{name} is missing" in found
+
+
+def test_neighbours_are_prefixes_of_nodes(options: dict[str, Any], tmp_path: Path) -> None:
+    found = settings_from({**options, "neighbour": ["5/16", "0/8", "5/16"]}, base=tmp_path)
+    assert found.neighbours == (Prefix(16, 5), Prefix(8, 0))
+    (problem,) = problems({**options, "neighbour": ["5/16", "2001:db8::1"]}, tmp_path)
+    assert "--neighbour '2001:db8::1'" in problem

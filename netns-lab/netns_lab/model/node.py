@@ -75,6 +75,8 @@ class Settings:
     max_clients: int | None = None
     announced: int | None = None
     """Address that the operator gave."""
+    country: str | None = None
+    neighbours: tuple[Prefix, ...] = ()
     lan: bool = False
     """Babel speaks on the LAN, too."""
 
@@ -149,6 +151,8 @@ class Node:
             new_nonce=lambda: f"{self._rng.getrandbits(128):032x}",
             client_count=self.settings.client_count,
             max_clients=self.settings.max_clients,
+            country=self.settings.country,
+            neighbours=self.settings.neighbours,
         )
         self._timer = None
         self.post(EndpointsChanged(self.registrar.endpoints))

@@ -50,7 +50,8 @@ class Registrar:
     def _endpoints_at(self, ip: int | None) -> tuple[Endpoint, ...]:
         if ip is None:
             return ()
-        return tuple(Endpoint(IPv4Address(ip), self._node.port, p) for p in (Protocol.UDP, Protocol.TCP))
+        node, address = self._node, IPv4Address(ip)
+        return tuple(Endpoint(address, node.port, p, node.settings.country) for p in Protocol)
 
     def _way(self) -> UnderlayWay:
         registry = self._mesh.registry

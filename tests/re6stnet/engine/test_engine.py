@@ -1,15 +1,25 @@
 """Engines talk to each other in the lab's model: the mesh forms, keeps its limits, and mends itself."""
 
+from dataclasses import replace
+
 import pytest
 
 from netns_lab.boxes.behaviour import KINDS
 from netns_lab.model.mesh import Mesh
-from netns_lab.model.node import Node
+from netns_lab.model.node import Node, Settings
 from netns_lab.model.underlay import Firewall, Weather
-from re6st_core.peer_wire import OPENVPN, WIREGUARD
+from re6st_core.peer_wire import OPENVPN, WIREGUARD, Answer
 from re6st_core.prefix import Prefix
 from re6stnet.engine.engine import MAX_ATTEMPTS, SWAP_AFTER_S, Engine
-from re6stnet.engine.messages import AddressesChanged, AskBootstrap, BootstrapFailed, PeerSeen, PeersLearned
+from re6stnet.engine.messages import (
+    AddressesChanged,
+    AskBootstrap,
+    AskEndpoints,
+    BootstrapFailed,
+    PeerSeen,
+    PeersLearned,
+    Received,
+)
 from re6stnet.engine.negotiation import MAX_TUNNELS
 from re6stnet.engine.rounds import ROUND_S
 from re6stnet.engine.selection import View
@@ -226,3 +236,57 @@ def test_a_tunnel_is_replaced_only_once_its_successor_has_worked_for_a_while() -
                     ended.append(mesh.now - new.since)
     assert all(worked_s >= SWAP_AFTER_S for worked_s in ended)
     assert connected(mesh)
+
+
+def test_a_neighbour_that_the_operator_wants_is_kept_whatever_happens() -> None:
+    mesh = mesh_of(10, client_count=2)
+    wanted = mesh.nodes[3]
+    node = mesh.add(settings=Settings(neighbours=(wanted.prefix,)))
+    mesh.run(60)
+    for _ in range(10):
+        assert wanted.prefix.cn in peers(node)
+        assert sum(t.initiator for t in tunnels(node)) <= 2 + 1
+        mesh.run(30)
+    wanted.kill()
+    mesh.run(120)
+    wanted.revive()
+    mesh.run(400)
+    assert wanted.prefix.cn in peers(node)
+
+
+def test_tunnels_do_not_cross_a_closed_border_and_end_when_it_is_closed() -> None:
+    mesh = mesh_of(0, seconds=0)
+    for number in range(8):
+        mesh.add(settings=Settings(country="FR" if number < 4 else "DE"))
+    mesh.run(60)
+
+    def crossing() -> int:
+        places = {n.prefix: n.settings.country for n in mesh.nodes}
+        return sum(places[t.peer] != places[n.prefix] for n in mesh.nodes for t in tunnels(n))
+
+    assert crossing()
+    closed = replace(mesh.parameters, version=mesh.parameters.version + 1, same_country=("FR",))
+    for node in mesh.nodes:
+        node.learn_parameters(closed)
+    mesh.run(5)
+    assert not crossing()
+    mesh.run(120)
+    assert not crossing()
+    assert all(tunnels(node) for node in mesh.nodes)
+
+
+def test_who_is_refused_asks_those_that_were_named_first() -> None:
+    mesh = mesh_of(12, client_count=2)
+    node = mesh.nodes[0]
+    named = [n.prefix for n in mesh.nodes if engine(node).tunnels.with_peer(n.prefix) is None][1:4]
+    refusal = Answer(
+        sender=mesh.nodes[5].prefix, recipient=node.prefix, nonce="a" * 32, expires=0, refusal="full",
+        alternatives=tuple(named),
+    )  # fmt: skip
+    engine(node).handle(Received(refusal, 1), now=mesh.now)
+    for peer in engine(node).peers:
+        peer.endpoints_known, peer.retry_at = False, 0.0
+    engine(node)._asking.clear()
+    engine(node)._refresh_at = 0.0
+    asked = engine(node)._ask_endpoints(mesh.now)
+    assert asked[: len(named)] == [AskEndpoints(prefix) for prefix in named]

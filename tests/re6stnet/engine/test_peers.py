@@ -1,11 +1,12 @@
 """The book of peers: bounded, patient, and quick to forgive."""
 
 import random
+from ipaddress import IPv4Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from re6st_core.address import Protocol, decode_endpoints_untrusted
+from re6st_core.address import Endpoint, Protocol, decode_endpoints_untrusted
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import PeerSeen
 from re6stnet.engine.peers import LAST_RETRY_S, MAX_PEERS, PeerBook
@@ -50,3 +51,27 @@ def test_new_endpoints_are_tried_at_once_and_the_same_ones_are_not() -> None:
     book.learn([PeerSeen(PEER, ENDPOINTS[:1])])
     assert book.get(PEER).retry_at == 0
     assert book.get(PEER).endpoint(Protocol.TCP) is None
+
+
+def test_what_is_only_said_is_overruled_and_forgotten_when_nobody_answers() -> None:
+    book = PeerBook(OWN)
+    place, other = (Endpoint(IPv4Address(f"192.0.2.{n}"), 1194, Protocol.UDP) for n in (1, 2))
+    book.hear([PeerSeen(PEER, (place,)), PeerSeen(OWN, (place,))])
+    assert (book.get(PEER).endpoints, book.get(PEER).hearsay) == ((place,), True)
+    book.learn([PeerSeen(PEER, (other,))])
+    book.hear([PeerSeen(PEER, (place,))])
+    book.doubt(PEER)
+    assert (book.get(PEER).endpoints, book.get(PEER).hearsay) == ((other,), False)
+    book.hear([PeerSeen(Prefix(16, 9), (place,))])
+    book.doubt(Prefix(16, 9))
+    assert not book.get(Prefix(16, 9)).endpoints_known
+
+
+def test_endpoints_that_may_not_be_used_any_more_are_forgotten() -> None:
+    closed: set[str | None] = set()
+    book = PeerBook(OWN, lambda endpoint: endpoint.country not in closed)
+    place = Endpoint(IPv4Address("192.0.2.1"), 1194, Protocol.UDP, "FR")
+    book.learn([PeerSeen(PEER, (place,))])
+    closed.add("FR")
+    book.recheck()
+    assert not book.get(PEER).endpoints_known
