@@ -1,4 +1,4 @@
-"""What must outlive the daemon and babeld: router id, sequence number, babeld's process, its interfaces.
+"""What must outlive the daemon and babeld: router id, sequence number, process, interfaces and their keys.
 
 One JSON file, replaced atomically.  The router id is kept because neighbours would see a new one as a second
 announcer of our prefix.  With the id comes the sequence number: after a crash babeld would draw a random one,
@@ -33,6 +33,11 @@ class BabeldState(msgspec.Struct, frozen=True, kw_only=True):
     process: ProcessIdent | None = None
     argv: tuple[str, ...] = ()
     interfaces: dict[str, InterfaceParameters] = msgspec.field(default_factory=dict)
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    """Hexadecimal; the file is for its owner only."""
+
+    def __repr__(self) -> str:
+        return f"BabeldState(router_id={self.router_id!r}, seqno={self.seqno})"
 
 
 def new_router_id(random_bytes: bytes) -> str:

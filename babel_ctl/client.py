@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from babel_ctl._native._reader import ffi, lib
-from babel_ctl.config import InterfaceParameters, check_name
+from babel_ctl.config import InterfaceParameters, check_name, key_statement
 from babel_ctl.errors import NoAnswerError, RouterError
 from babel_ctl.messages import (
     RECORD,
@@ -233,28 +233,29 @@ class BabelClient:
             self._best = (version, BestRoutes(packed))
         return self._best[1]
 
-    async def command(self, line: str) -> None:
+    async def command(self, line: str, *, shown: str | None = None) -> None:
         """Send one line of configuration; return when babeld said ok, raise RouterError otherwise.
 
         NoAnswerError when that takes longer than ``command_timeout_s``; babeld executes the command if
-        it ever goes on, and ``wait_answered`` waits for that.
+        it ever goes on, and ``wait_answered`` waits for that.  ``shown``: what errors say in its place.
         """
+        shown = repr(line) if shown is None else shown
         if self._reader is None:
             raise RouterError("connection to babeld closed")
         if "\n" in line or "\0" in line:
-            raise RouterError(f"command with a line break: {line!r}")
+            raise RouterError(f"command with a line break: {shown}")
         self._next_tag += 1
         tag = self._next_tag
         if lib.reader_command(self._reader, line.encode(), tag) != 0:
-            raise RouterError(f"not connected to babeld, or too many commands: {line!r}")
+            raise RouterError(f"not connected to babeld, or too many commands: {shown}")
         future = self._answers[tag] = asyncio.get_running_loop().create_future()
         await asyncio.wait((future,), timeout=self._command_timeout_s)
         if not future.done():
-            raise NoAnswerError(f"babeld did not answer within {self._command_timeout_s:g} s ({line!r})")
+            raise NoAnswerError(f"babeld did not answer within {self._command_timeout_s:g} s ({shown})")
         try:
             future.result()
         except RouterError as exc:
-            raise RouterError(f"{exc} ({line!r})") from exc
+            raise RouterError(f"{exc} ({shown})") from exc
 
     async def wait_answered(self) -> None:
         """Wait until every command sent so far is answered, ok or not, or its connection has ended."""
@@ -268,6 +269,10 @@ class BabelClient:
         RouterError, and ConfigError on a malformed name.
         """
         await self.command(parameters.statement(name))
+
+    async def set_key(self, name: str, secret: bytes) -> None:
+        """Define a key for interfaces, or change it at once on all that use it.  Raises as ``command``."""
+        await self.command(key_statement(name, secret), shown=f"key {name}")
 
     async def flush_interface(self, name: str) -> None:
         """Make babeld forget an interface and its routes at once; RouterError when it has no such one."""

@@ -67,6 +67,8 @@ class InterfaceParameters:
     rtt_decay: int | None = 42
     split_horizon: bool | None = None
     link_quality: bool | None = True
+    key: str | None = None
+    """Name of the key that authenticates all packets of the interface (RFC 8967); None: none does."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -110,6 +112,18 @@ def _value(value: float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def key_statement(name: str, secret: bytes) -> str:
+    """Return ``key id NAME ...``: define a key, or change it, which takes effect at once.
+
+    It contains the secret: it must not be logged, nor be an argument of a program.  Raises ConfigError.
+    """
+    if not name.isascii() or not name.isalnum() or len(name) > MAX_NAME:
+        raise ConfigError(f"not the name of a key: {name!r}")
+    if not 16 <= len(secret) <= 64:
+        raise ConfigError(f"a key of {len(secret)} bytes: 16 to 64 are needed")
+    return f"key id {name} type hmac-sha256 value {secret.hex()}"
 
 
 def check_name(name: str) -> str:

@@ -26,7 +26,7 @@ import msgspec
 from babel_ctl import babeld_state
 from babel_ctl.babeld_state import BabeldState
 from babel_ctl.client import COMMAND_TIMEOUT_S, BabelClient
-from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
+from babel_ctl.config import PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters, key_statement
 from babel_ctl.errors import NoAnswerError, RouterError
 from babel_ctl.holding import RouteHolder
 from babel_ctl.kernel import Differences, KernelRoute, KernelRoutes
@@ -157,6 +157,17 @@ class BabeldSupervisor:
             if name not in known:
                 await self._command(lambda: self.client.add_interface(name, parameters))
 
+    async def set_key(self, name: str, secret: bytes) -> None:
+        """Define a key for interfaces, or change it, now and after every restart of babeld.
+
+        All interfaces with this key use the new one at once, without being flushed.  Raises RouterError as
+        ``add_interface`` does, ConfigError.
+        """
+        key_statement(name, secret)
+        async with self._lock:
+            self._save(keys=self._state.keys | {name: secret.hex()})
+            await self._command(lambda: self.client.set_key(name, secret))
+
     async def flush_interface(self, name: str) -> None:
         """Make babeld forget an interface, now and after every restart; one it does not have is no error.
 
@@ -231,7 +242,7 @@ class BabeldSupervisor:
         self.holder.close()
         self._config.control_socket.unlink(missing_ok=True)
         await self._kernel.delete(await self._kernel.routes())
-        self._save(process=None, interfaces={})
+        self._save(process=None, interfaces={}, keys={})
 
     async def detach(self) -> None:
         """Let go of babeld, which runs on; the next supervisor adopts it."""
@@ -312,6 +323,8 @@ class BabeldSupervisor:
         try:
             self._save(seqno=seqno, process=self._process.ident, argv=argv)
             await self._first_dump(before)
+            for name, secret in self._state.keys.items():
+                await self.client.set_key(name, bytes.fromhex(secret))
             # Not on the command line: babeld sends a wildcard retraction on each interface it starts with,
             # and all neighbours would drop their routes through us.
             for name, parameters in self._state.interfaces.items():

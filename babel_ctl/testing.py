@@ -184,6 +184,8 @@ class FakeBabeld:
             case ["interface", name, *_]:
                 if ("interface", name) not in self._records:
                     self.put([f"interface {name} up false"])
+            case ["key", "id", _, "type", "hmac-sha256", "value", _]:
+                pass
             case ["flush", "interface", name]:
                 if ("interface", name) not in self._records:
                     return "no No such interface"

@@ -20,7 +20,9 @@ from re6st_core.signature import sign, verify
 
 _CONTEXT = b"re6st network parameters v1\0"
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
 MAX_VERSION = 2**53
+MAX_EPOCH = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,12 @@ class NetworkParameters:
     """Base cost of a hop; with the three above the metric is proportional to delay (architecture §4)."""
     same_country: tuple[str, ...] = ()
     """ISO 3166 alpha-2 codes of countries whose borders tunnels must not cross."""
+    mac_epoch: int = 0
+    """Number of the newest key that authenticates Babel's packets (RFC 8967); 0: they are not."""
+    mac_from: int = 0
+    """Unix time, seconds, from which on it is used; until then the one before it is."""
+    mac_digest: str = ""
+    """SHA-256 of that key, hexadecimal, so that one from a peer can be tested."""
     revoked: tuple[int, ...] = field(default=())
     """Serial numbers of revoked certificates, ascending; expired ones are left out."""
 
@@ -59,12 +67,16 @@ class NetworkParameters:
             "rtt_max_ms": (self.rtt_max_ms, self.rtt_min_ms + 1, 60000),
             "max_rtt_penalty": (self.max_rtt_penalty, 0, 65535),
             "rxcost": (self.rxcost, 1, 65535),
+            "mac_epoch": (self.mac_epoch, 0, MAX_EPOCH),
+            "mac_from": (self.mac_from, 0, MAX_VERSION),
         }
         found = [
             f"{name} = {value} is outside {low}..{high}"
             for name, (value, low, high) in limits.items()
             if not low <= value <= high  # a NaN fails both comparisons
         ]
+        if not _DIGEST.fullmatch(self.mac_digest):
+            found.append("mac_digest is not that of SHA-256")
         found += [f"{c[:8]!r} is not a country code" for c in self.same_country if not _COUNTRY.fullmatch(c)]
         return found
 
@@ -72,6 +84,10 @@ class NetworkParameters:
         """What a tunnel of this RTT costs in Babel's metric, a whole number as in babeld."""
         low, high = 1000 * self.rtt_min_ms, 1000 * self.rtt_max_ms
         return self.rxcost + self.max_rtt_penalty * (min(max(rtt_us, low), high) - low) // (high - low)
+
+    def epoch_at(self, unix: float) -> int:
+        """Number of the key in use at this time; 0: none."""
+        return self.mac_epoch - (unix < self.mac_from and self.mac_epoch > 1)
 
     def check(self) -> "NetworkParameters":
         """Return self.  Raises ConfigError listing every problem."""

@@ -19,6 +19,7 @@ ENROL = API + "/enrol"
 RENEW = API + "/renew"
 PARAMETERS = API + "/parameters"
 PARAMETERS_AFTER = PARAMETERS + "/after/"
+BABEL_KEY = API + "/babel-key/"
 BOOTSTRAP = API + "/bootstrap"
 RELAY = API + "/relay"
 OPENAPI = API + "/openapi.json"
@@ -55,6 +56,18 @@ class CertificateResponse:
     """Answer to both: PEM of the certificate."""
 
     certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BabelKeyResponse:
+    """Answer to ``GET BABEL_KEY + epoch``: the key that authenticates Babel's packets, for members only."""
+
+    epoch: int
+    key: str
+    """Hexadecimal digits of 32 bytes."""
+
+    def __repr__(self) -> str:
+        return f"BabelKeyResponse(epoch={self.epoch})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,9 +116,12 @@ class Daemon:
         await _check_programs(kernel)
         registrar = self._registrar(client, kernel)
         stack.callback(registrar.close)
+        await self._members.start_http(stack)
         if not await _until(stop, registrar.first_parameters()):
             return
         assert self._members.keeper.parameters is not None
+        if not await _until(stop, self._members.babel_keys.first()):
+            return
         await self._set_kernel(stack, kernel)
         node, routing, babeld, spreader, prover = await self._start(
             stack, client, kernel, registrar, self._members.keeper.parameters
@@ -130,6 +133,7 @@ class Daemon:
             registrar.refresh(),
             spreader.run(),
             self._members.renew(),
+            self._members.babel_keys.run(babeld.set_key),
             prover.run(),
             self._follow_addresses(kernel),
             self._remember_peers(node.engine),
@@ -206,11 +210,10 @@ class Daemon:
             neighbours=self._settings.neighbours,
         )
         relay = self._relay = Relay(client.relay, self._rng)
-        http = await self._members.start_http(stack)
         messenger = PeerMessenger(
             self._members.credentials,
             relay,
-            http,
+            self._members.http,
             is_routed=engine.routes.is_reachable,
             revoked=lambda: self._members.keeper.revoked,
             now=self._members.clock.now,
@@ -270,6 +273,7 @@ class Daemon:
         stack.callback(StunReflector.open(self._settings.port, MARK).close)
         stack.push_async_callback(babeld.stop)
         await babeld.start()
+        await self._members.babel_keys.install(babeld.set_key)
         await server.join(babeld, lambda: tunnels.tcp_interface)
         self._members.on_renewed(server.renewed)
         self._members.keeper.followers.append(lambda newest: server.set_revoked(newest.revoked))

@@ -4,6 +4,7 @@ Credentials        own certificate, TLS in both directions
 Clock              the host's clock, corrected
 Renewal            of our certificate, by the registry
 ParametersKeeper   what the network has decided, revocations among it  <-- registry, Spreader
+BabelKeys          what authenticates Babel's packets
 PeerHttp, PeerApi  questions to peers, and theirs
 Prover             who answers for a prefix
 """
@@ -14,12 +15,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from cryptography import x509
 
-from re6st_core.address import Endpoint
+from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity
+from re6st_core.mac_key import KEY_PATH, MAX_KEY_MESSAGE
 from re6st_core.peer_wire import MAX_MESSAGE
 from re6st_core.prefix import Prefix
 from re6st_core.spread_wire import MAX_TOLD, PARAMETERS_PATH
+from re6stnet.adapters.babel_key import BabelKeys
 from re6stnet.adapters.clock import Clock
 from re6stnet.adapters.credentials import Credentials
 from re6stnet.adapters.parameters import ParametersKeeper
@@ -44,11 +47,13 @@ class Membership:
     ) -> None:
         """Raises CertificateError for credentials that do not fit."""
         self._settings = settings
+        self._store = store
         self._rng = rng
         self._mark = mark
         self.credentials = Credentials(settings.ca, settings.cert, settings.key)
         self.clock = Clock(self.identity)
         self.renewal: Renewal | None = None
+        self.keys: BabelKeys | None = None
         self.prover: Prover | None = None
         self.keeper = ParametersKeeper(
             self.credentials.ca, store, post, own_serial=lambda: self.identity.serial
@@ -89,7 +94,29 @@ class Membership:
         )
         stack.push_async_callback(client.close)
         self.renewal = Renewal(self.credentials, client, self.clock, self._rng)
+        self.keys = BabelKeys(
+            self._settings.state / "babel.key",
+            client,
+            self.http,
+            self.keeper,
+            self.clock,
+            peers=self._remembered,
+            rng=self._rng,
+        )
         return client
+
+    @property
+    def babel_keys(self) -> BabelKeys:
+        """What authenticates Babel's packets."""
+        assert self.keys is not None, "registry_client() was not called"
+        return self.keys
+
+    def _remembered(self) -> list[tuple[Prefix, Endpoint | None]]:
+        """Peers of the last time, where they can be asked while there is no tunnel."""
+        found: list[tuple[Prefix, Endpoint | None]] = []
+        for prefix, endpoints in self._store.peers():
+            found += [(prefix, each) for each in endpoints if each.protocol is Protocol.TCP][:1]
+        return found
 
     def on_renewed(self, follow: Callable[[], Awaitable[None]]) -> None:
         """Have this called whenever we have another certificate."""
@@ -101,11 +128,10 @@ class Membership:
         assert self.renewal is not None, "registry_client() was not called"
         await self.renewal.run()
 
-    async def start_http(self, stack: contextlib.AsyncExitStack) -> PeerHttp:
+    async def start_http(self, stack: contextlib.AsyncExitStack) -> None:
         """Be able to ask peers."""
         stack.push_async_callback(self.http.close)
         await self.http.start()
-        return self.http
 
     def api(
         self,
@@ -123,6 +149,7 @@ class Membership:
         )
         api.serve(MESSAGE_PATH, messages, limit=MAX_MESSAGE)
         api.serve(PARAMETERS_PATH, spreader.serve, limit=MAX_TOLD, at_once=AT_ONCE)
+        api.serve(KEY_PATH, self.babel_keys.serve, limit=MAX_KEY_MESSAGE)
         stack.push_async_callback(api.close)
         return api
 
@@ -136,7 +163,7 @@ class Membership:
     def status(self, warnings: Iterable[str] = ()) -> MembershipStatus:
         """For ``re6st status``, with more warnings from elsewhere."""
         wrong_by_s, found = self.clock.wrong_by_s, list(warnings)
-        parts = (self.renewal, self.prover)
+        parts = (self.renewal, self.keys, self.prover)
         if self.keeper.revokes_us:
             found.append("the certificate of this node is revoked: the others have cut it off")
         if wrong_by_s:
@@ -145,9 +172,11 @@ class Membership:
             revoked=self.keeper.revokes_us,
             clock_wrong_by_s=round(wrong_by_s, 1),
             clock_source=self.clock.source,
+            babel_key=self.keys.in_use if self.keys else 0,
             warnings=(*found, *(line for part in parts if part for line in part.warnings())),
         )
 
     def spreader(self, neighbours: Callable[[], Collection[Prefix]]) -> Spreader:
         """Passes the parameters on; after the first are known."""
+        self.babel_keys.peers = lambda: [*((peer, None) for peer in neighbours()), *self._remembered()]
         return Spreader(self.identity.prefix, self.keeper, self.http, neighbours=neighbours, rng=self._rng)

@@ -20,8 +20,10 @@ from re6st_core.address import Endpoint
 from re6st_core.errors import CertificateError, RegistryError, WireError
 from re6st_core.identity import load_certificate_untrusted, network_of_ca, prefix_of_certificate
 from re6st_core.json_wire import MAX_JSON, decode_json_untrusted, encode_json
+from re6st_core.mac_key import key_of
 from re6st_core.netparams import NetworkParameters, SignedParameters, verify_parameters_untrusted
 from re6st_core.registry_wire import (
+    BABEL_KEY,
     BOOTSTRAP,
     CA_PATH,
     ENROL,
@@ -31,6 +33,7 @@ from re6st_core.registry_wire import (
     RELAY,
     RENEW,
     WAIT_S,
+    BabelKeyResponse,
     BootstrapRequest,
     BootstrapResponse,
     CertificateResponse,
@@ -162,6 +165,14 @@ class RegistryClient:
         except WireError as exc:
             raise RegistryError(f"{url}: {exc}") from exc
         return signed
+
+    async def babel_key(self, epoch: int) -> bytes:
+        """The key that authenticates Babel's packets, of this number."""
+        told = await self._call("GET", f"{BABEL_KEY}{epoch}", BabelKeyResponse)
+        try:
+            return key_of(told, epoch)
+        except WireError as exc:
+            raise RegistryError(f"{self._base}{BABEL_KEY}{epoch}: {exc}") from exc
 
     async def bootstrap(self, endpoints: tuple[Endpoint, ...] = ()) -> BootstrapResponse:
         """Say where this node can be reached; learn the address it has, and some peers."""

@@ -4,14 +4,16 @@ They are kept in the database, so that every process serves the same bytes, and 
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from caucase_ca.authority import Authority
 from caucase_ca.policy import CRL_RENEWAL
 from re6st_core.json_wire import decode_json_untrusted, encode_json
+from re6st_core.mac_key import derive_key
 from re6st_core.netparams import NetworkParameters, sign_parameters
 from registry.domain.publishing import next_parameters
 from registry.store.transaction import Transaction
@@ -41,6 +43,12 @@ class Publication:
         return self.parameters.revoked[place : place + 1] == (serial,)
 
 
+def mac_key(authority: Authority, epoch: int) -> bytes:
+    """The key that authenticates Babel's packets in this epoch."""
+    secret = authority.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return derive_key(secret, epoch)
+
+
 def load(transaction: Transaction) -> Publication | None:
     """The documents in the database."""
     row = transaction.publication()
@@ -65,6 +73,11 @@ def refresh(
     old = load(transaction)
     if wanted is None:
         wanted = old.parameters if old else NetworkParameters(version=1)
+    if not wanted.mac_epoch:  # the operator's settings do not have it
+        epoch, since = (old.parameters.mac_epoch, old.parameters.mac_from) if old else (1, 0)
+        wanted = replace(wanted, mac_epoch=epoch, mac_from=since)
+    digest = sha256(mac_key(authority, wanted.mac_epoch)).hexdigest() if wanted.mac_epoch else ""
+    wanted = replace(wanted, mac_digest=digest)
     revoked = transaction.revoked(now)
     parameters = next_parameters(
         old.parameters if old else None, wanted, [serial for serial, _, _ in revoked]

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import logging
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from caucase_ca.authority import Authority
 from caucase_ca.policy import load_request_untrusted
 from re6st_core.errors import CertificateError
 from re6st_core.identity import Identity
+from re6st_core.netparams import NetworkParameters
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import EnrolRequest
 from registry import publication
@@ -210,6 +212,30 @@ class Registry:
             published = publication.refresh(transaction, self.authority, None, now)
         self._publication = published
         return published
+
+    def mac_key(self, epoch: int, now: datetime) -> bytes:
+        """The key of Babel's packets with this number.  Raises NotAllowedError if there is none yet."""
+        if not 0 < epoch <= self.published(now).parameters.mac_epoch:
+            raise NotAllowedError(f"there is no key {epoch}")
+        return publication.mac_key(self.authority, epoch)
+
+    def rotate_key(self, after: timedelta, now: datetime) -> NetworkParameters:
+        """A new key for Babel's packets, used from ``after`` on; nodes fetch it meanwhile.
+
+        Raises NotAllowedError if the network has none, or the last change is still under way.
+        """
+        with self.database.write() as transaction:
+            current = publication.refresh(transaction, self.authority, None, now).parameters
+            if not current.mac_epoch:
+                raise NotAllowedError("the packets of Babel are not authenticated in this network")
+            if now.timestamp() < current.mac_from:
+                raise NotAllowedError(f"key {current.mac_epoch} is not in use yet: wait until it is")
+            wanted = replace(
+                current, mac_epoch=current.mac_epoch + 1, mac_from=int((now + after).timestamp())
+            )
+            published = publication.refresh(transaction, self.authority, wanted, now)
+        self._publication = published
+        return published.parameters
 
     # Upkeep
 

@@ -173,6 +173,11 @@ class Mesh:
         """Revoke the certificate of a node."""
         await self._registry_command("node", "revoke", self.cns[node])
 
+    async def rotate_key(self, after_s: int) -> int:
+        """Change the key of Babel's packets, as the operator does; its number."""
+        words = ("key", "rotate", "--after", str(after_s), "--json")
+        return int(json_object(await self._registry_command(*words))["epoch"])
+
     def start(self, node: str) -> None:
         """Start the daemon of a node that has joined."""
         self._start_daemon(node, self.daemon_command(node), cwd=self._directory(node, "etc"))

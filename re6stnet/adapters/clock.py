@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from re6st_core.identity import Identity
 from re6st_core.prefix import Prefix
-from re6stnet.engine.clock import MeshClock, Reading, in_words
+from re6stnet.engine.clock import PRECISE_S, MeshClock, Reading, in_words
 
 log = logging.getLogger(__name__)
 SAY_AGAIN_S = 86400.0
@@ -37,6 +37,10 @@ class Clock:
     def now(self) -> datetime:
         """The time to go by."""
         return self._clock.now(self._read())
+
+    def precisely(self) -> datetime:
+        """The same, to a second or so, for what all nodes do at one moment."""
+        return self._clock.now(self._read(), PRECISE_S)
 
     def now_if_trusted(self) -> datetime | None:
         """The same; None if it may be anything, so that the dates of certificates can't be tested."""

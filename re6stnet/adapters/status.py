@@ -67,6 +67,8 @@ class MembershipStatus:
     """How far the host's clock is ahead (negative: behind); 0: right, or not known."""
     clock_source: str
     """Who has told the time: registry, peers, or nobody (empty)."""
+    babel_key: int
+    """Number of the key that authenticates Babel's packets now; 0: none does."""
     warnings: tuple[str, ...]
     """What the operator must see to."""
 

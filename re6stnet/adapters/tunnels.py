@@ -25,6 +25,7 @@ from re6st_core.errors import PeerError, Re6stError, RouterError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.babel_key import KEY_NAME
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort, Source, bind_local_port, local_ports
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
@@ -123,6 +124,7 @@ class TunnelManager:
             rtt_min_ms=network.rtt_min_ms,
             rtt_max_ms=network.rtt_max_ms,
             max_rtt_penalty=network.max_rtt_penalty,
+            key=KEY_NAME if network.mac_epoch else None,
         )
 
     @property

@@ -18,6 +18,8 @@ from re6st_core.prefix import Prefix
 
 TOLERANCE_S = 5.0
 """A host clock that is no further off is right: dates of HTTP have seconds, and take a while to arrive."""
+PRECISE_S = 1.0
+"""The same where nodes do something at the same moment."""
 DRIFT = 1e-4
 """How far the steady clock may go wrong meanwhile, seconds in a second."""
 PEERS = 3
@@ -66,17 +68,17 @@ class MeshClock:
             if self._life[0] <= start + at.steady <= self._life[1]:
                 self._start, self._told_at, self.source = start, at.steady, "peers"
 
-    def wrong_by_s(self, at: Reading) -> float:
+    def wrong_by_s(self, at: Reading, tolerance_s: float = TOLERANCE_S) -> float:
         """How far the host's clock is ahead (negative: behind); 0.0 if it is right, or nobody has told."""
         if self._start is None:
             return 0.0
         ahead_s = at.unix - (self._start + at.steady)
-        tolerance_s = TOLERANCE_S + DRIFT * (at.steady - self._told_at)
+        tolerance_s += DRIFT * (at.steady - self._told_at)
         return ahead_s if abs(ahead_s) > tolerance_s else 0.0
 
-    def now(self, at: Reading) -> datetime:
-        """The time to go by."""
-        return at.wall - timedelta(seconds=self.wrong_by_s(at))
+    def now(self, at: Reading, tolerance_s: float = TOLERANCE_S) -> datetime:
+        """The time to go by; the host's clock is used if it is no further off than that."""
+        return at.wall - timedelta(seconds=self.wrong_by_s(at, tolerance_s))
 
     def trusted(self, at: Reading) -> bool:
         """Whether dates of certificates can be tested: somebody has told, or the host may be right."""

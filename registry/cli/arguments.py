@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 DEFAULT_DIR = Path("/var/lib/re6st-registry")
+DEFAULT_AFTER_S, MIN_AFTER_S, MAX_AFTER_S = 600, 5, 7 * 86400
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--verbose", "-v", action="store_true", help="log details too")
     _tokens(commands.add_parser("token", help="permissions to join"))
     _nodes(commands.add_parser("node", help="who has joined"))
+    _keys(commands.add_parser("key", help="the key that authenticates Babel's packets"))
     return top
 
 
@@ -71,6 +73,19 @@ def _tokens(token: argparse.ArgumentParser) -> None:
     delete = verbs.add_parser("delete", help="withdraw a token")
     _common(delete)
     delete.add_argument("token")
+
+
+def _keys(key: argparse.ArgumentParser) -> None:
+    verbs = key.add_subparsers(dest="verb", required=True)
+    rotate = verbs.add_parser("rotate", help="change it, without loss")
+    _common(rotate)
+    rotate.add_argument(
+        "--after",
+        type=int,
+        default=DEFAULT_AFTER_S,
+        metavar="S",
+        help=f"seconds until it is used, within which all nodes must fetch it ({DEFAULT_AFTER_S})",
+    )
 
 
 def _nodes(node: argparse.ArgumentParser) -> None:

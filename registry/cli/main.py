@@ -14,7 +14,7 @@ from re6st_core.identity import fingerprint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.prefix import Network, Prefix
 from registry import app
-from registry.cli.arguments import parser
+from registry.cli.arguments import MAX_AFTER_S, MIN_AFTER_S, parser
 from registry.domain.records import Node, Token
 from registry.service import Registry
 from registry.settings import Settings
@@ -193,6 +193,19 @@ def _node_revoke(arguments: argparse.Namespace) -> None:
         print(f"{prefix} is revoked; the network parameters have version {version}")
 
 
+def _key_rotate(arguments: argparse.Namespace) -> None:
+    if not MIN_AFTER_S <= arguments.after <= MAX_AFTER_S:
+        raise ConfigError(f"--after {arguments.after} is outside {MIN_AFTER_S}..{MAX_AFTER_S}")
+    with _opened(arguments) as registry:
+        parameters = registry.rotate_key(timedelta(seconds=arguments.after), _now())
+    since = datetime.fromtimestamp(parameters.mac_from, UTC)
+    if arguments.json:
+        told = {"epoch": parameters.mac_epoch, "from": since.isoformat(), "version": parameters.version}
+        print(json.dumps(told))
+    else:
+        print(f"key {parameters.mac_epoch} will be used from {since:%Y-%m-%d %H:%M:%S} UTC on")
+
+
 _COMMANDS: dict[tuple[str, str | None], Callable[[argparse.Namespace], None]] = {
     ("init", None): _init,
     ("run", None): _run,
@@ -201,6 +214,7 @@ _COMMANDS: dict[tuple[str, str | None], Callable[[argparse.Namespace], None]] = 
     ("token", "delete"): _token_delete,
     ("node", "list"): _node_list,
     ("node", "revoke"): _node_revoke,
+    ("key", "rotate"): _key_rotate,
 }
 
 

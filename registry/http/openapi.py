@@ -13,6 +13,7 @@ _TYPES = (
     wire.EnrolRequest,
     wire.RenewRequest,
     wire.CertificateResponse,
+    wire.BabelKeyResponse,
     wire.BootstrapRequest,
     wire.BootstrapResponse,
     wire.RelayFrame,
@@ -29,6 +30,12 @@ _VERSION = {
     "in": "path",
     "required": True,
     "schema": {"type": "integer", "minimum": 0, "maximum": 10**16 - 1},
+}
+_EPOCH = {
+    "name": "epoch",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": 2**31},
 }
 _REF = "#/components/schemas/{name}"
 
@@ -70,6 +77,12 @@ def openapi_document() -> dict[str, Any]:
                         "The same, once they are newer than that; 204: not yet", "200", None, SignedParameters
                     ),
                     "parameters": [_VERSION],
+                }
+            },
+            wire.BABEL_KEY + "{epoch}": {
+                "get": {
+                    **_operation("Key of Babel's packets", "200", None, wire.BabelKeyResponse),
+                    "parameters": [_EPOCH],
                 }
             },
             wire.BOOTSTRAP: {

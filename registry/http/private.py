@@ -15,6 +15,7 @@ from re6st_core.identity import Identity
 from re6st_core.json_wire import encode_json
 from re6st_core.prefix import Prefix
 from re6st_core.registry_wire import (
+    BABEL_KEY,
     BOOTSTRAP,
     ENROL,
     MAX_BODY,
@@ -23,6 +24,7 @@ from re6st_core.registry_wire import (
     PARAMETERS_AFTER,
     RELAY,
     RENEW,
+    BabelKeyResponse,
     BootstrapPeer,
     BootstrapRequest,
     BootstrapResponse,
@@ -78,6 +80,7 @@ class Api:
                 web.post(RENEW, self.renew),
                 web.get(PARAMETERS, self.parameters),
                 web.get(PARAMETERS_AFTER + "{version:[0-9]{1,16}}", self.parameters_after),
+                web.get(BABEL_KEY + "{epoch:[0-9]{1,10}}", self.babel_key),
                 web.post(BOOTSTRAP, self.bootstrap),
                 web.get(RELAY, self.relay),
                 web.get(OPENAPI, self.openapi),
@@ -125,6 +128,13 @@ class Api:
         if published.is_revoked(identity.serial):
             raise CertificateError(f"the certificate of {identity.prefix} is revoked")
         return web.Response(body=published.signed, content_type="application/json")
+
+    async def babel_key(self, request: web.Request) -> web.Response:
+        """The key that authenticates Babel's packets."""
+        context, epoch = self._context, int(request.match_info["epoch"])
+        await self._see(await context.member(request))
+        key = await context.run(context.registry.mac_key, epoch, context.now())
+        return _json(BabelKeyResponse(epoch=epoch, key=key.hex()))
 
     async def bootstrap(self, request: web.Request) -> web.Response:
         """Note where the caller is; tell it some peers."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from babel_ctl.client import BabelClient
-from babel_ctl.config import LAN, PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters
+from babel_ctl.config import LAN, PLACEHOLDER_INTERFACE, BabeldConfig, InterfaceParameters, key_statement
 from babel_ctl.process import DetachedProcess
 from re6st_core.errors import ConfigError
 from tests.helpers.namespace_tests import connect, namespaces
@@ -48,6 +48,23 @@ def test_a_lan_has_babelds_own_parameters_and_options_become_keywords() -> None:
     assert LAN.statement("eth0") == "interface eth0 type auto"
     parameters = replace(LAN, hello_interval_s=0.5, split_horizon=False, link_quality=True)
     assert str(parameters) == "type auto hello-interval 0.5 split-horizon false link-quality true"
+
+
+def test_a_key_is_named_by_interfaces_and_defined_by_a_statement_of_its_own() -> None:
+    assert InterfaceParameters(key="re6st").statement("t0").endswith(" key re6st")
+    assert key_statement("re6st", bytes(range(32))) == (
+        f"key id re6st type hmac-sha256 value {bytes(range(32)).hex()}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [("", bytes(32)), ("a b", bytes(32)), ("k", bytes(15)), ("k", bytes(65)), ("é", bytes(32))],
+)
+def test_what_is_no_key_is_refused_without_a_word_of_the_secret(name: str, secret: bytes) -> None:
+    with pytest.raises(ConfigError) as caught:
+        key_statement(name, secret)
+    assert secret.hex() not in str(caught.value)
 
 
 def test_the_command_line_is_complete() -> None:

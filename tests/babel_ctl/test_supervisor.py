@@ -369,6 +369,40 @@ def crash_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFix
         yield caplog
 
 
+async def test_a_key_reaches_babeld_without_a_flush_and_its_successor_too(ring: Ring) -> None:
+    supervisor = ring.supervisor(interfaces=())
+    keyed = replace(TUNNEL, key="k")
+    with ring.nodes[0].entered():
+        await supervisor.start()
+        await supervisor.set_key("k", bytes(32))
+        await supervisor.add_interface("to1", keyed)
+        commands = []
+        real = supervisor.client.command
+
+        async def noted(line: str, **options: str | None) -> None:
+            commands.append(line)
+            await real(line, **options)
+
+        supervisor.client.command = noted  # type: ignore[method-assign]  # to look at what is said
+        await supervisor.set_key("k", bytes([1]) * 32)
+        assert [line.split()[0] for line in commands] == ["key"]
+        pid = supervisor.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while not commands[-1].startswith("flush"):  # noqa: ASYNC110  # the end of a start has no event
+                await asyncio.sleep(0.01)
+        assert f"value {(bytes([1]) * 32).hex()}" in commands[1]
+        assert commands[2] == keyed.statement("to1")
+        state = next(ring.folder.glob("0.state.json"))
+        assert state.stat().st_mode & 0o777 == 0o600
+        assert (bytes([1]) * 32).hex() not in " ".join(
+            Path(f"/proc/{supervisor.pid}/cmdline").read_text().split("\0")
+        )
+        await supervisor.stop()
+        assert "0101" not in state.read_text()
+
+
 async def test_a_babeld_that_dies_again_and_again_is_restarted_ever_more_slowly(
     ring: Ring, crash_log: pytest.LogCaptureFixture
 ) -> None:

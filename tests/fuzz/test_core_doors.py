@@ -26,6 +26,7 @@ from re6st_core.errors import CertificateError, WireError
 from re6st_core.http_date import decode_http_date_untrusted, http_date
 from re6st_core.identity import check_fingerprint, load_certificate_untrusted, verify_node_certificate
 from re6st_core.json_wire import decode_json_untrusted, encode_json
+from re6st_core.mac_key import decode_key_untrusted, decode_wanted_untrusted
 from re6st_core.netparams import (
     NetworkParameters,
     SignedParameters,
@@ -156,6 +157,14 @@ def test_dates_of_http(text: str) -> None:
 def test_what_neighbours_tell_of_parameters(data: bytes) -> None:
     with contextlib.suppress(WireError):
         assert decode_told_untrusted(data).version > 0
+
+
+@given(st.binary() | altered({"epoch": 3, "key": "0" * 64}).map(encode_json))
+def test_keys_and_questions_for_them(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        assert decode_wanted_untrusted(data) > 0
+    with contextlib.suppress(WireError):
+        assert len(decode_key_untrusted(data, 3)) == 32
 
 
 @given(st.text())

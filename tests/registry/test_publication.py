@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from cryptography import x509
 from caucase_ca.authority import generate_key
 from caucase_ca.policy import CRL_RENEWAL
 from re6st_core.json_wire import decode_json_untrusted
-from re6st_core.netparams import NetworkParameters, SignedParameters, verify_parameters_untrusted
+from re6st_core.netparams import SignedParameters, verify_parameters_untrusted
 from re6st_core.registry_wire import EnrolRequest
 from registry import publication
-from registry.publication import Publication
+from registry.publication import Publication, mac_key
 from registry.service import Registry
 from tests.helpers.registry import make, new_token, now, request_pem
 
@@ -48,7 +49,10 @@ def test_both_documents_are_signed_by_the_ca(registry: Registry) -> None:
     published = refresh(registry)
     ca = registry.authority.certificate
     signed = decode_json_untrusted(SignedParameters, published.signed)
-    assert verify_parameters_untrusted(signed, ca) == published.parameters == NetworkParameters(version=1)
+    parameters = verify_parameters_untrusted(signed, ca)
+    assert parameters == published.parameters
+    assert (parameters.version, parameters.mac_epoch, parameters.mac_from) == (1, 1, 0)
+    assert parameters.mac_digest == sha256(mac_key(registry.authority, 1)).hexdigest()
     crl = x509.load_pem_x509_crl(published.crl)
     assert crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]  # EC here
 

@@ -21,7 +21,9 @@ from re6stnet.adapters.status import (
 
 STATUS = Status(
     identity=IdentityStatus(cn="2/16", address="2001:db8::1", subnet="s", network="n", expires="2027"),
-    membership=MembershipStatus(revoked=False, clock_wrong_by_s=0.0, clock_source="", warnings=()),
+    membership=MembershipStatus(
+        revoked=False, clock_wrong_by_s=0.0, clock_source="", babel_key=0, warnings=()
+    ),
     daemon=DaemonStatus(
         pid=1, uptime_s=2.0, rss_bytes=3, version="0", registry="http://r/", registry_error="", relay=False,
         endpoints=(), parameters=1, babeld=True, babeld_pid=None,

@@ -43,7 +43,8 @@ STATUS = Status(
         expires="2027-01-02T03:04:05+00:00",
     ),
     membership=MembershipStatus(
-        revoked=False, clock_wrong_by_s=86400.0, clock_source="registry", warnings=("the clock is wrong",),
+        revoked=False, clock_wrong_by_s=86400.0, clock_source="registry", babel_key=1,
+        warnings=("the clock is wrong",),
     ),
     daemon=DaemonStatus(
         pid=1, uptime_s=61.0, rss_bytes=50_000_000, version="0", registry="http://registry.example/",

@@ -5,7 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -155,6 +155,20 @@ def test_nodes_are_listed_and_revoked(call: Call, tmp_path: Path) -> None:
     assert "2001:db8:42:1::/64  revoked" in call("node", "list")[1]
     assert call("node", "revoke", "9/16")[::2] == (1, "re6st-registry: there is no node 9/16\n")
     assert call("node", "revoke", "nonsense")[0] == 2
+
+
+def test_the_key_of_babel_is_changed_once_at_a_time(call: Call) -> None:
+    call(*INIT)
+    told = as_json(call("key", "rotate", "--after", "60", "--json"))
+    assert isinstance(told, dict)
+    assert (told["epoch"], told["version"]) == (2, 2)
+    ahead = datetime.fromisoformat(told["from"]) - now()
+    assert timedelta(seconds=50) < ahead < timedelta(seconds=70)
+    status, output, errors = call("key", "rotate")
+    assert (status, output) == (1, "")
+    assert "key 2 is not in use yet" in errors
+    for impossible in ("4", "-1", "9999999"):
+        assert call("key", "rotate", "--after", impossible)[0] == 2
 
 
 @pytest.mark.parametrize("words", [("run",), ("token", "add"), ("token", "list"), ("node", "list")])
