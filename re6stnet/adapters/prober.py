@@ -61,9 +61,10 @@ class Prober:
 
     def start(self) -> None:
         """Start the thread.  Raises RouterError."""
-        self._prober = lib.prober_new()
-        if self._prober == ffi.NULL:
+        made = lib.prober_new()
+        if made == ffi.NULL:
             raise MemoryError
+        self._prober = made
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         error = lib.prober_start(self._prober, self._event_fd)
         if error:

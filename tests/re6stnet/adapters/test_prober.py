@@ -335,3 +335,17 @@ async def test_traffic_of_others_brings_more_probes(
     await until(lambda: interval() == 250_000)
     flood.kill()
     await flood.wait()
+
+
+async def test_a_prober_that_finds_no_memory_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        @staticmethod
+        def prober_new() -> object:
+            return ffi.NULL
+
+    made = Prober(Collected(), routed=lambda _nonce: True)
+    with monkeypatch.context() as patch:
+        patch.setattr("re6stnet.adapters.prober.lib", Library)
+        with pytest.raises(MemoryError):
+            made.start()
+    made.close()
