@@ -46,6 +46,7 @@ from re6stnet.adapters.status import serve
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import StunReflector
 from re6stnet.adapters.tcp_server import TcpServer
+from re6stnet.adapters.traffic import TrafficCounter
 from re6stnet.adapters.tunnels import DEVICE_PREFIX, TunnelManager
 from re6stnet.adapters.wireguard import WireguardDevices
 from re6stnet.adapters.wireguard_kernel import kernel_has_wireguard
@@ -136,6 +137,7 @@ class Daemon:
             self._members.babel_keys.run(babeld.set_key),
             prover.run(),
             self._follow_addresses(kernel),
+            self._traffic.follow(),
             self._remember_peers(node.engine),
         )
 
@@ -234,6 +236,15 @@ class Daemon:
             post=self._events.post,
         )
         stack.callback(explorer.close)
+        self._traffic = TrafficCounter(
+            self._identity.network,
+            self._identity.prefix,
+            self._settings.port,
+            reachable=lambda: engine.routes.reachable,
+            post=self._events.post,
+        )
+        stack.push_async_callback(self._traffic.stop)
+        await self._traffic.start()
         babeld = BabeldSupervisor(self._babeld_config(parameters))
         routing = BabelRouting(self._identity.network, self._events.post, hold=babeld.holder.follow)
         one_port = OnePort(self._settings.port, MARK)
@@ -299,6 +310,7 @@ class Daemon:
             routing=routing,
             tunnels=tunnels,
             prober=prober,
+            explorer=explorer,
             babeld=babeld,
             relay=relay,
             post=self._events.post,

@@ -10,6 +10,7 @@ from babel_ctl.messages import Route
 from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.errors import PeerError
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
@@ -37,6 +38,7 @@ class Reporter:
     routing: BabelRouting
     tunnels: TunnelManager
     prober: Prober
+    explorer: Explorer
     babeld: BabeldSupervisor
     relay: Relay
     post: Post
@@ -72,6 +74,7 @@ class Reporter:
                 parameters=parameters.version,
                 babeld=self.babeld.client.state.connected,
                 babeld_pid=self.babeld.pid,
+                selection_bytes=self.explorer.sent_bytes,
             ),
             tunnels=tuple(
                 map(self._tunnel, [*self.node.engine.tunnels, *self.node.engine.draining.draining])

@@ -55,6 +55,8 @@ class DaemonStatus:
     babeld: bool
     """babeld answers."""
     babeld_pid: int | None
+    selection_bytes: int
+    """Sent so far to find out which peers are worth a tunnel, and to tell others, IP headers included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ class FakeExplorer:
     """``ports.Explorer``: each call is noted."""
 
     calls: list[Probe | AskDistances] = field(default_factory=list)
+    sent_bytes: int = 0
 
     async def probe(self, command: Probe) -> None:
         self.calls.append(command)

@@ -21,6 +21,7 @@ from re6st_core.json_wire import decode_json_untrusted, encode_json
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import OPENVPN, WIREGUARD
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.prober import Prober
 from re6stnet.adapters.registrar import Registrar
 from re6stnet.adapters.relay import Relay
@@ -101,6 +102,7 @@ def reporter(tmp_path: Path) -> Iterator[Reporter]:
             routing=BabelRouting(NETWORK, lambda _event: None),
             tunnels=daemon.tunnels,
             prober=cast(Prober, daemon.prober),
+            explorer=cast(Explorer, FakeExplorer(sent_bytes=4321)),
             babeld=cast(BabeldSupervisor, FakeBabeld()),
             relay=Relay(FakeRelayServer().connect, random.Random(1)),
             post=Collected(),
@@ -129,6 +131,7 @@ def test_a_node_that_has_just_started(reporter: Reporter) -> None:
     assert status.identity.address == str(NETWORK.address(OWN))
     assert datetime.fromisoformat(status.identity.expires) > datetime.now(UTC)
     daemon = status.daemon
+    assert daemon.selection_bytes == 4321
     assert (daemon.pid, daemon.babeld, daemon.babeld_pid, daemon.relay) == (os.getpid(), True, 4711, False)
     assert daemon.endpoints == ("198.51.100.2,1194,udp",)
     assert daemon.parameters == 5

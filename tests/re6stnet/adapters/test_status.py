@@ -26,7 +26,7 @@ STATUS = Status(
     ),
     daemon=DaemonStatus(
         pid=1, uptime_s=2.0, rss_bytes=3, version="0", registry="http://r/", registry_error="", relay=False,
-        endpoints=(), parameters=1, babeld=True, babeld_pid=None,
+        endpoints=(), parameters=1, babeld=True, babeld_pid=None, selection_bytes=0,
     ),
     tunnels=(),
     routes=(),

@@ -49,7 +49,7 @@ STATUS = Status(
     daemon=DaemonStatus(
         pid=1, uptime_s=61.0, rss_bytes=50_000_000, version="0", registry="http://registry.example/",
         registry_error="", relay=True, endpoints=("198.51.100.1,1194,udp",), parameters=1, babeld=True,
-        babeld_pid=2,
+        babeld_pid=2, selection_bytes=0,
     ),
     tunnels=(TUNNEL, replace(TUNNEL, peer="2/16", rtt_ms=1.0, endpoint=""), replace(TUNNEL, rtt_ms=None)),
     routes=(ROUTE, replace(ROUTE, installed=False)),
