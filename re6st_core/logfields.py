@@ -12,8 +12,11 @@ PID = "pid"
 VERSION = "version"
 SERIAL = "serial"
 SOURCE = "source"
+MTU = "mtu"
 
-FIELDS = (PEER, PREFIX, TUNNEL, TRANSPORT, DEVICE, ENDPOINT, REASON, PROCESS, PID, VERSION, SERIAL, SOURCE)
+FIELDS = (
+    PEER, PREFIX, TUNNEL, TRANSPORT, DEVICE, ENDPOINT, REASON, PROCESS, PID, VERSION, SERIAL, SOURCE, MTU,
+)  # fmt: skip
 
 
 def describe(message: str, fields: dict[str, object]) -> str:

@@ -32,6 +32,7 @@ from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
 from re6stnet.adapters.moving import follow_addresses
+from re6stnet.adapters.mtu_keeper import MtuKeeper
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnServer
@@ -273,6 +274,7 @@ class Daemon:
             post=self._events.post,
             expel=server.expel,
             prober=prober,
+            mtu=MtuKeeper(kernel, self._events.post, rng=self._rng),
         )
         stack.push_async_callback(server.stop)
         await newcomers.limit(self._settings.port)

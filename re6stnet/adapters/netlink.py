@@ -169,6 +169,11 @@ class Kernel:
         if link_local is not None:
             await self.add_address(device, IPv6Interface((link_local, 64)))
 
+    async def set_mtu(self, device: str, mtu: int) -> None:
+        """Change the MTU of a device in use."""
+        with _explained(f"set the MTU of {device}"):
+            self._netlink.do(_NEW_LINK, _link_header(_index(device)) + u32(_IFLA_MTU, mtu))
+
     async def add_link(self, device: str, kind: str) -> None:
         """Make a virtual device.  Raises RouterError also if this kernel does not know the kind."""
         what = nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, kind))

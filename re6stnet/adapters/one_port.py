@@ -43,6 +43,8 @@ _KEPT: Final = """
 # (Donenfeld, NDSS 2017, section 5.4): a peer that has a tunnel can still ask the reflector. Message 1 has the
 # sender's number of the session; 2 that, then the receiver's; 3 and 4 the receiver's. The offset counts bits,
 # the UDP header has 64. The mark is only the place to put a number: maps have no other type for it.
+# TCP through us, and our own on the underlay, gets no segments for which a path may be too narrow (RFC 9293
+# section 3.7.1): there those of the smallest packets that IPv6 passes, 1280 less its and TCP's headers.
 _RULES: Final = """
   chain open_port {{
     @th,64,16 0x0001 accept
@@ -71,6 +73,14 @@ _RULES: Final = """
   chain leaving {{
     type filter hook postrouting priority 300; policy accept;
     meta mark {mark} udp sport @local goto from_tunnel
+  }}
+  chain forwarded {{
+    type filter hook forward priority 0; policy accept;
+    oifname "re6st*" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+  }}
+  chain underlay {{
+    type filter hook output priority 0; policy accept;
+    meta mark {mark} tcp flags & (syn | rst) == syn tcp option maxseg size set 1220
   }}
 """
 

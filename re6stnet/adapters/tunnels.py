@@ -17,6 +17,7 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address
 
 from babel_ctl.config import InterfaceParameters
 from babel_ctl.supervisor import BabeldSupervisor
@@ -26,6 +27,7 @@ from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.babel_key import KEY_NAME
+from re6stnet.adapters.mtu_keeper import MtuKeeper
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort, Source, bind_local_port, local_ports
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
@@ -82,6 +84,7 @@ class TunnelManager:
         post: Post,
         expel: Callable[[str], Awaitable[None]],
         prober: Prober,
+        mtu: MtuKeeper,
     ) -> None:
         """``expel`` sends the client of a CN away from our OpenVPN server."""
         self._own = own
@@ -98,6 +101,7 @@ class TunnelManager:
         self._post = post
         self._expel = expel
         self._prober = prober
+        self._mtu = mtu
         self._local: dict[str, _Local] = {}
         self._saved: dict[str, SavedTunnel] = {}
         self._half_removed: set[str] = set()
@@ -204,8 +208,10 @@ class TunnelManager:
         self._watch(saved)
 
     async def join(self, nonce: str) -> None:
-        """Give the device to babeld."""
+        """Give the device to babeld, with the MTU that the path takes."""
         saved = self._saved[nonce]
+        if saved.record.transport == WIREGUARD:
+            await self._mtu.settle(nonce, saved.device, self._peer_address(saved), saved.record.mtu)
         if saved.device != SERVER_DEVICE:
             # Whoever removes the tunnel meanwhile flushes the interface after it was added.
             await asyncio.shield(self._babeld.add_interface(saved.device, self._interface(saved)))
@@ -232,6 +238,7 @@ class TunnelManager:
             task.cancel()
             await asyncio.wait([task])
         self._prober.remove(nonce)
+        self._mtu.forget(nonce)
         self._routing.unbind(nonce)
         local, saved = self._local.pop(nonce, None), self._saved.get(nonce)
         if local is not None:
@@ -312,6 +319,8 @@ class TunnelManager:
             if saved.device != SERVER_DEVICE:
                 await self._babeld.add_interface(saved.device, self._interface(saved))
                 self._watch(saved)
+            if saved.record.transport == WIREGUARD:
+                self._mtu.watch(saved.record.tunnel, saved.device, self._peer_address(saved))
 
     async def _whole(self, saved: SavedTunnel, server_lives: bool) -> bool:
         if saved.device == SERVER_DEVICE:
@@ -336,11 +345,15 @@ class TunnelManager:
 
     def _bind(self, saved: SavedTunnel) -> None:
         """The peer's address on the tunnel is known beforehand: babeld's neighbours are told apart by it."""
+        address = self._peer_address(saved)
+        self._routing.bind(saved.record.tunnel, saved.device, address)
+        self._prober.add(saved.record.tunnel, saved.device, address)
+
+    @staticmethod
+    def _peer_address(saved: SavedTunnel) -> IPv6Address:
         record = saved.record
         at_server = record.transport != WIREGUARD and record.initiator
-        address = link_local(SERVER_NAME if at_server else record.tunnel, record.peer)
-        self._routing.bind(record.tunnel, saved.device, address)
-        self._prober.add(record.tunnel, saved.device, address)
+        return link_local(SERVER_NAME if at_server else record.tunnel, record.peer)
 
     def _carrier(self, saved: SavedTunnel) -> WireguardDevices | OpenvpnClients:
         return self._wireguard if saved.record.transport == WIREGUARD else self._clients

@@ -203,7 +203,11 @@ class Engine:
                 self.draining.broken(event.tunnel, now=now)
                 tunnel = self.tunnels.get(event.tunnel)
                 return (
-                    self._changed(self.tunnels.broken(tunnel, event.reason, now=now), now) if tunnel else []
+                    self._changed(
+                        self.tunnels.broken(tunnel, event.reason, narrow=event.narrow, now=now), now
+                    )
+                    if tunnel
+                    else []
                 )
             case NeighbourChanged():
                 return self._neighbour(event, now)

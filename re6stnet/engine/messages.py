@@ -112,6 +112,8 @@ class Broken:
 
     tunnel: str
     reason: str
+    narrow: bool = False
+    """The path by UDP takes no packets of the size that IPv6 needs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,9 +327,9 @@ class Negotiator:
         reason = f"closed by the peer: {close.reason}"
         return self.drop(tunnel, reason, now=now, tell=False, failed=not worked)
 
-    def broken(self, tunnel: Tunnel, reason: str, *, now: float) -> list[Command]:
-        """What carries the tunnel failed; if WireGuard cannot even be set up here, TCP comes next."""
-        impossible = tunnel.initiator and tunnel.state in (State.PREPARING, State.CREATING)
+    def broken(self, tunnel: Tunnel, reason: str, *, narrow: bool = False, now: float) -> list[Command]:
+        """What carries the tunnel failed; where WireGuard cannot work, on this path or here, TCP is next."""
+        impossible = tunnel.initiator and (narrow or tunnel.state in (State.PREPARING, State.CREATING))
         if impossible and tunnel.transport == WIREGUARD:
             self._peers.get(tunnel.peer).udp_failed_at = now
         return self.drop(tunnel, reason, now=now)

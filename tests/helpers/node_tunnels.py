@@ -10,6 +10,7 @@ from babel_ctl.supervisor import BabeldSupervisor
 from re6st_core.address import Endpoint
 from re6st_core.netparams import NetworkParameters
 from re6st_core.prefix import Prefix
+from re6stnet.adapters.mtu_keeper import MtuKeeper
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
 from re6stnet.adapters.openvpn import OpenvpnClients, OpenvpnHandle
@@ -146,6 +147,22 @@ class _Prober:
         return Probes(silent=False, rtt_us=2345, loss=0.25, sent=4, answered=3, foreign=0)
 
 
+class _Mtu:
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.watched: set[str] = set()
+
+    async def settle(self, nonce: str, device: str, _peer: IPv6Address, most: int) -> None:
+        self._machine.step(f"mtu of {device} up to {most}")
+        self.watched.add(nonce)
+
+    def watch(self, nonce: str, _device: str, _peer: IPv6Address) -> None:
+        self.watched.add(nonce)
+
+    def forget(self, nonce: str) -> None:
+        self.watched.discard(nonce)
+
+
 @dataclass
 class Daemon:
     """One daemon's tunnel manager on a machine."""
@@ -157,6 +174,7 @@ class Daemon:
         self.babeld = FakeBabeldSupervisor(self.machine.step)
         self.routing = BabelRouting(NETWORK, self.told)
         self.prober = _Prober(self.machine)
+        self.mtu = _Mtu(self.machine)
         self.tunnels = TunnelManager(
             OWN, self.machine.store, port=41194, mark=MARK,
             kernel=cast(Kernel, _Kernel(self.machine)),
@@ -169,6 +187,7 @@ class Daemon:
             post=self.told,
             expel=self._expel,
             prober=cast(Prober, self.prober),
+            mtu=cast(MtuKeeper, self.mtu),
         )  # fmt: skip
 
     async def _expel(self, cn: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import socket
 import time
@@ -19,7 +20,10 @@ _PIECE = 65536
 
 
 async def answered(machine: Machine, target: IPv6Address, size: int, *, count: int) -> int:
-    """How many of so many echo requests of that size, IPv6 header included, come back whole."""
+    """How many of so many echo requests of that size, IPv6 header included, come back whole, or are refused.
+
+    Refused at once as larger than the way is known to take: the sender is told, nothing gets lost on the way.
+    """
     heard: set[int] = set()
     complete = asyncio.Event()
     identifier = secrets.randbelow(1 << 16)
@@ -40,8 +44,11 @@ async def answered(machine: Machine, target: IPv6Address, size: int, *, count: i
         try:
             for sequence in range(count):
                 packet = request(socket.AF_INET6, identifier, sequence, time.time_ns())
-                with contextlib.suppress(OSError):  # larger than the way is known to take, or no way at all
+                try:
                     raw.sendto(packet.ljust(size - HEADERS + len(packet), b"\0"), (str(target), 0))
+                except OSError as exc:
+                    if exc.errno == errno.EMSGSIZE:
+                        heard.add(sequence)
                 await asyncio.sleep(_EVERY_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REPLIES_S):

@@ -339,3 +339,21 @@ def test_rules_name_each_source_once() -> None:
     text = ruleset(PORT, MARK, {51000: [at("2001:db8::1"), ip_address("192.0.2.9")]})
     assert text.count("2001:db8::1 . 1194 : 51000") == 1
     assert text.count("192.0.2.9 : 51000") == 1
+
+
+async def test_tcp_on_the_underlay_asks_for_segments_that_every_path_takes(pair: list[TestNamespace]) -> None:
+    for namespace in pair:
+        namespace.run("nft flush ruleset")
+    with pair[0].entered():
+        one_port = OnePort(PORT, MARK)
+        await one_port.start()
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
+    with pair[1].entered(), socket.create_server(("192.0.2.2", 0)) as server:
+        client.connect(server.getsockname())
+        accepted, _ = server.accept()
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1220
+    client.close()
+    accepted.close()
+    with pair[0].entered():
+        await one_port.stop()

@@ -113,7 +113,11 @@ async def test_a_tunnel_leaves_babeld_and_comes_back_with_its_device_untouched(m
     assert daemon.babeld.interfaces == set()
     assert list(daemon.prober.probed) == [N]
     await daemon.tunnels.join(N)
-    assert machine.steps == [f"babeld flushes {DEVICE}", f"babeld adds {DEVICE}"]
+    assert machine.steps == [
+        f"babeld flushes {DEVICE}",
+        f"mtu of {DEVICE} up to 1420",
+        f"babeld adds {DEVICE}",
+    ]
     await daemon.tunnels.remove(N)
     assert nothing_left(daemon)
 

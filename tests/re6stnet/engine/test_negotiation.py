@@ -19,6 +19,7 @@ from re6stnet.engine.messages import (
     Prepared,
     Remove,
     Send,
+    TunnelRecord,
 )
 from re6stnet.engine.negotiation import (
     MAX_HALF_OPEN,
@@ -291,3 +292,13 @@ def test_an_attempt_that_hangs_is_dropped_and_the_peer_left_alone_for_a_while(
     commands = us.timed_out(now=deadline)
     assert isinstance(commands[-1], Remove)
     assert peers.get(PEER).retry_at > deadline
+
+
+def test_a_path_too_narrow_for_wireguard_is_tried_by_tcp_next(us: Negotiator, peers: PeerBook) -> None:
+    us.adopt(TunnelRecord("a" * 32, PEER, True, WIREGUARD, 1420), now=0.0)
+    tunnel = us.get("a" * 32)
+    assert tunnel is not None
+    us.broken(tunnel, "too narrow", narrow=True, now=1.0)
+    (prepare,) = us.open(peers.get(PEER), now=10.0)
+    assert isinstance(prepare, Prepare)
+    assert prepare.transport == OPENVPN
