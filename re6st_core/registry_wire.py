@@ -93,6 +93,8 @@ class BootstrapResponse:
 
     observed: Endpoint
     peers: tuple[BootstrapPeer, ...] = ()
+    now: float | None = None
+    """Unix time, seconds, by the registry's clock when it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

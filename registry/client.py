@@ -4,10 +4,11 @@ Every failure is a RegistryError of one line that names the URL: UnreachableErro
 RefusedError (with the HTTP status) or, for a certificate that must not be trusted, CertificateError.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -52,6 +53,8 @@ __all__ = ["RENEWAL_MARGIN", "RegistryClient", "fetch_ca"]
 T = TypeVar("T")
 MAX_CA = 65536
 NO_CONTENT = 204
+MAX_UNIX = 253402300799
+"""The last second of the year 9999: no date can be later."""
 NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
 
@@ -86,13 +89,15 @@ class RegistryClient:
         *,
         fwmark: int | None = None,
         now: Callable[[], datetime | None] | None = None,
-        on_date: Callable[[datetime], None] = lambda _date: None,
+        on_date: Callable[[datetime, float], None] = lambda _date, _error_s: None,
     ) -> None:
         """``url``: ``http://host[:port]/``, from which that of HTTPS follows.
 
         ``fwmark``: mark of our packets (``SO_MARK``).  ``now``: tells the time for the test of the registry's
         certificate, or None if that is not known; without it the host's clock is believed.  ``on_date`` is
-        told the date of each answer.  Raises ConfigError, CertificateError.
+        told the time of each answer and, in seconds, how far it may be from now.
+
+        Raises ConfigError, CertificateError.
         """
         self._base = https_url(url)
         self._ca = ca
@@ -176,7 +181,15 @@ class RegistryClient:
 
     async def bootstrap(self, endpoints: tuple[Endpoint, ...] = ()) -> BootstrapResponse:
         """Say where this node can be reached; learn the address it has, and some peers."""
-        return await self._call("POST", BOOTSTRAP, BootstrapResponse, BootstrapRequest(endpoints=endpoints))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        response = await self._call(
+            "POST", BOOTSTRAP, BootstrapResponse, BootstrapRequest(endpoints=endpoints)
+        )
+        took_s = loop.time() - began
+        if response.now is not None and 0 < response.now < MAX_UNIX:
+            self._on_date(datetime.fromtimestamp(response.now, UTC), took_s)
+        return response
 
     @asynccontextmanager
     async def relay(self) -> AsyncIterator["RelayChannel"]:
@@ -206,8 +219,8 @@ class RegistryClient:
         answer = await exchange(
             method, url, data, tls=self._tls, fwmark=self._fwmark, limit=limit, within_s=within_s
         )
-        if answer.date is not None:
-            self._on_date(answer.date)
+        if answer.date is not None:  # in whole seconds
+            self._on_date(answer.date + timedelta(seconds=0.5), 1.0)
         return answer
 
     def _certificate(self, path: str, response: CertificateResponse) -> x509.Certificate:

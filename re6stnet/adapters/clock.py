@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from re6st_core.identity import Identity
 from re6st_core.prefix import Prefix
-from re6stnet.engine.clock import PRECISE_S, MeshClock, Reading, in_words
+from re6stnet.engine.clock import MeshClock, Reading, in_words
 
 log = logging.getLogger(__name__)
 SAY_AGAIN_S = 86400.0
@@ -39,8 +39,8 @@ class Clock:
         return self._clock.now(self._read())
 
     def precisely(self) -> datetime:
-        """The same, to a second or so, for what all nodes do at one moment."""
-        return self._clock.now(self._read(), PRECISE_S)
+        """The same, as precisely as it is known, for what all nodes do at one moment."""
+        return self._clock.now(self._read(), 0.0)
 
     def now_if_trusted(self) -> datetime | None:
         """The same; None if it may be anything, so that the dates of certificates can't be tested."""
@@ -66,10 +66,10 @@ class Clock:
         """The same, for a sentence."""
         return {"registry": "the registry", "peers": "the majority of the peers"}.get(self.source, "nobody")
 
-    def registry_says(self, date: datetime) -> None:
-        """An answer of the registry, over TLS, has just come with this date."""
+    def registry_says(self, date: datetime, error_s: float) -> None:
+        """An answer of the registry, over TLS, has just come with this date, which may be so far from now."""
         at = self._read()
-        self._clock.registry_says(date, at)
+        self._clock.registry_says(date, at, error_s)
         self._say(at)
 
     def peer_says(self, peer: Prefix, date: datetime) -> None:

@@ -18,8 +18,6 @@ from re6st_core.prefix import Prefix
 
 TOLERANCE_S = 5.0
 """A host clock that is no further off is right: dates of HTTP have seconds, and take a while to arrive."""
-PRECISE_S = 1.0
-"""The same where nodes do something at the same moment."""
 DRIFT = 1e-4
 """How far the steady clock may go wrong meanwhile, seconds in a second."""
 PEERS = 3
@@ -47,13 +45,29 @@ class MeshClock:
         self._start: float | None = None
         """Unix time when the steady clock was 0; None: nobody has told."""
         self._told_at = 0.0
+        self._error_s = 0.0
         self._peers: dict[Prefix, float] = {}
         self.source = ""
         """Who told: ``registry``, ``peers``, or nobody."""
 
-    def registry_says(self, date: datetime, at: Reading) -> None:
-        """The registry's answer that has just come has this date."""
-        self._start, self._told_at, self.source = date.timestamp() + 0.5 - at.steady, at.steady, "registry"
+    def registry_says(self, date: datetime, at: Reading, error_s: float) -> None:
+        """The registry's answer that has just come has this date, which may be so far from now.
+
+        What is known better already is kept, as long as the two agree.
+        """
+        start = date.timestamp() - at.steady
+        if self._start is not None and self.source == "registry":
+            known_s = self._known_to_s(at)
+            if error_s > known_s and abs(start - self._start) <= error_s + known_s:
+                return
+        self._tell(start, at, "registry", error_s)
+
+    def _tell(self, start: float, at: Reading, source: str, error_s: float) -> None:
+        self._start, self._told_at, self.source, self._error_s = start, at.steady, source, error_s
+
+    def _known_to_s(self, at: Reading) -> float:
+        """How far what was told may be wrong by now."""
+        return self._error_s + DRIFT * (at.steady - self._told_at)
 
     def peer_says(self, peer: Prefix, date: datetime, at: Reading) -> None:
         """The same of a peer's answer."""
@@ -66,15 +80,14 @@ class MeshClock:
         if len(self._peers) >= PEERS:
             start = statistics.median(self._peers.values())
             if self._life[0] <= start + at.steady <= self._life[1]:
-                self._start, self._told_at, self.source = start, at.steady, "peers"
+                self._tell(start, at, "peers", 1.0)
 
     def wrong_by_s(self, at: Reading, tolerance_s: float = TOLERANCE_S) -> float:
         """How far the host's clock is ahead (negative: behind); 0.0 if it is right, or nobody has told."""
         if self._start is None:
             return 0.0
         ahead_s = at.unix - (self._start + at.steady)
-        tolerance_s += DRIFT * (at.steady - self._told_at)
-        return ahead_s if abs(ahead_s) > tolerance_s else 0.0
+        return ahead_s if abs(ahead_s) > max(tolerance_s, self._known_to_s(at)) else 0.0
 
     def now(self, at: Reading, tolerance_s: float = TOLERANCE_S) -> datetime:
         """The time to go by; the host's clock is used if it is no further off than that."""

@@ -145,7 +145,8 @@ class Api:
         observed = _observed(request)
         await self._see(identity, message.endpoints)
         peers = await self._sample(identity.prefix)
-        return _json(BootstrapResponse(observed=observed, peers=peers))
+        now = self._context.now().timestamp()
+        return _json(BootstrapResponse(observed=observed, peers=peers, now=now))
 
     async def relay(self, request: web.Request) -> web.StreamResponse:
         """Messages between members, over WebSocket."""

@@ -65,7 +65,7 @@ def test_one_that_is_not_in_date_is_not(members: Membership, tmp_path: Path, day
 
 def test_dates_go_by_the_time_of_the_registry(members: Membership, tmp_path: Path) -> None:
     later = datetime.now(UTC) + timedelta(days=300)
-    members.clock.registry_says(later)
+    members.clock.registry_says(later, 1.0)
     check(members, tmp_path, issued=later)
     status = members.status()
     assert status.clock_source == "registry"

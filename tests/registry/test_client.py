@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 
@@ -201,9 +201,11 @@ async def test_who_is_not_the_registry_gets_no_request(tmp_path: Path, fault: st
                 await call
 
 
-@pytest.mark.parametrize("told", [None, now() - timedelta(days=300), now()])
+@pytest.mark.parametrize(
+    ("told", "said"), [(None, "garbage"), (now() - timedelta(days=300), "garbage"), (now(), "now it is")]
+)
 async def test_the_date_of_its_certificate_is_tested_if_the_time_is_known(
-    tmp_path: Path, told: datetime | None
+    tmp_path: Path, told: datetime | None, said: str
 ) -> None:
     address, authority, key = own_address(), Authority.create(NETWORK, now=now()), generate_key()
     long_ago = now() - timedelta(days=400)
@@ -211,21 +213,31 @@ async def test_the_date_of_its_certificate_is_tested_if_the_time_is_known(
     async with pretender(address, says(b"{}"), tls):
         url = f"http://{address}:{PORT}/"
         async with RegistryClient(url, authority.certificate, now=lambda: told) as client:
-            with pytest.raises(
-                RegistryError, match="now it is" if told and told.year == now().year else "garbage"
-            ):
+            with pytest.raises(RegistryError, match=said):
                 await client.bootstrap()
 
 
 async def test_the_date_of_each_answer_is_told(tmp_path: Path) -> None:
-    dates: list[datetime] = []
+    told: list[tuple[datetime, float]] = []
     async with (
         served(tmp_path) as registry,
-        RegistryClient(registry.url, registry.ca, on_date=dates.append) as client,
+        RegistryClient(registry.url, registry.ca, on_date=lambda *of: told.append(of)) as client,
     ):
         with pytest.raises(RefusedError, match="401"):
             await client.parameters()
-    assert abs(dates[0] - now()) < timedelta(seconds=5)
+    assert abs(told[0][0] - now()) < timedelta(seconds=5)
+    assert told[0][1] == 1.0
+
+
+async def test_a_bootstrap_tells_the_time_more_precisely(tmp_path: Path) -> None:
+    told: list[tuple[datetime, float]] = []
+    async with served(tmp_path) as registry, registry.node() as node:
+        node.client._on_date = lambda *of: told.append(of)
+        await node.client.bootstrap()
+        right = datetime.now(UTC)
+    date, error_s = min(told, key=lambda each: each[1])
+    assert error_s < 1
+    assert abs((right - date).total_seconds()) <= error_s + 0.05
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"certificate": 7}', b"\xff\xfe", b"[" * 5000])

@@ -42,12 +42,12 @@ def test_a_wrong_clock_is_said_once_a_day(
 ) -> None:
     of_host.wrong_by = timedelta(days=1)
     for _ in range(30):
-        clock.registry_says(of_host.true())
+        clock.registry_says(of_host.true(), 1.0)
         of_host.passed_s += 3600
     assert caplog.text.count("the clock of this host is 1 day") == 2
     of_host.wrong_by = timedelta()
-    clock.registry_says(of_host.true())
-    clock.registry_says(of_host.true())
+    clock.registry_says(of_host.true(), 1.0)
+    clock.registry_says(of_host.true(), 1.0)
     caplog.set_level("INFO")
     assert clock.wrong_by_s == 0.0
 
@@ -57,7 +57,7 @@ def test_a_right_clock_is_nothing_to_speak_of(
 ) -> None:
     caplog.set_level("INFO")
     assert clock.now_if_told() is None
-    clock.registry_says(of_host.true())
+    clock.registry_says(of_host.true(), 1.0)
     assert clock.now_if_told() == of_host.true()
     assert caplog.text == ""
 
@@ -76,5 +76,5 @@ def test_a_clock_before_our_certificate_is_not_trusted(clock: Clock, of_host: Ho
     assert clock.now_if_trusted() is not None
     of_host.wrong_by = timedelta(days=-20000)
     assert clock.now_if_trusted() is None
-    clock.registry_says(of_host.true())
+    clock.registry_says(of_host.true(), 1.0)
     assert clock.now_if_trusted() is not None

@@ -29,7 +29,7 @@ def close(one: datetime, other: datetime) -> bool:
 def test_the_registry_corrects_a_clock(wrong_by: timedelta) -> None:
     one = clock()
     assert one.now(at(10, wrong_by)) == at(10, wrong_by).wall, "nobody has told yet"
-    one.registry_says(at(10).wall, at(10, wrong_by))
+    one.registry_says(at(10).wall, at(10, wrong_by), 1.0)
     assert close(one.now(at(3600, wrong_by)), at(3600).wall)
     assert abs(one.wrong_by_s(at(3600, wrong_by)) - wrong_by.total_seconds()) <= 1
     assert one.trusted(at(10, wrong_by))
@@ -37,14 +37,14 @@ def test_the_registry_corrects_a_clock(wrong_by: timedelta) -> None:
 
 def test_a_clock_that_is_nearly_right_is_left_alone() -> None:
     one, wrong_by = clock(), timedelta(seconds=TOLERANCE_S - 1)
-    one.registry_says(at(10).wall, at(10, wrong_by))
+    one.registry_says(at(10).wall, at(10, wrong_by), 1.0)
     assert one.wrong_by_s(at(10, wrong_by)) == 0.0
     assert one.now(at(10, wrong_by)) == at(10, wrong_by).wall
 
 
 def test_a_clock_that_is_set_later_does_no_harm_and_one_that_is_set_right_is_used() -> None:
     one = clock()
-    one.registry_says(at(10).wall, at(10))
+    one.registry_says(at(10).wall, at(10), 1.0)
     assert close(one.now(at(20, DAY)), at(20).wall)
     assert one.now(at(30)) == at(30).wall
 
@@ -78,7 +78,7 @@ def test_liars_cannot_leave_the_life_of_our_certificate() -> None:
 
 def test_no_peer_contradicts_the_registry() -> None:
     one = clock()
-    one.registry_says(at(10).wall, at(10))
+    one.registry_says(at(10).wall, at(10), 1.0)
     for peer in PEERS[:9]:
         one.peer_says(peer, at(10, DAY).wall, at(10))
     assert one.now(at(20)) == at(20).wall
@@ -101,3 +101,14 @@ def test_without_anybody_who_tells_the_host_is_believed_if_it_may_be_right() -> 
 def test_in_words() -> None:
     assert in_words(86400.4) == "1 day, 0:00:00 ahead"
     assert in_words(-61) == "0:01:01 behind"
+
+
+def test_a_precise_word_is_kept_against_vaguer_ones_that_agree_until_it_ages() -> None:
+    one = clock()
+    one.registry_says(at(10).wall, at(10), 0.1)
+    one.registry_says(at(20.9).wall, at(20), 1.0)
+    off = timedelta(seconds=0.5)
+    assert abs((one.now(at(20, off), 0.0) - at(20).wall).total_seconds()) < 0.01
+    assert one.now(at(20, timedelta(seconds=0.05)), 0.0) == at(20, timedelta(seconds=0.05)).wall
+    one.registry_says(at(25, timedelta(seconds=30)).wall, at(25), 1.0)
+    assert close(one.now(at(26, off), 0.0), at(56).wall), "the registry's clock was set"
