@@ -75,6 +75,8 @@ SELECT_SOON_S = 0.05
 """Events come in bunches; one selection serves them all."""
 SWAP_AFTER_S, SWAP_BEFORE_S = 5.0, 60.0
 """Babel smooths its metrics: routes through a new tunnel settle some seconds after it works, or never."""
+SWAP_LIMIT_S = 120.0
+"""A swap that takes longer ends, and the old tunnel stays: its newcomer comes and goes, and others wait."""
 MAX_ATTEMPTS = 3
 """Offers of ours under way at one time.  All of them at once would take so long, on a host that is short of
 processor time, that each meets its time-out, and the work would be done again and again."""
@@ -136,8 +138,8 @@ class Engine:
         self._bootstrap_failures = 0
         self._asking: set[Prefix] = set()
         self._hints: tuple[Prefix, ...] = ()
-        self._swap: tuple[str, str] | None = None
-        """(new, old): the old tunnel goes when the new one has worked for ``SWAP_AFTER_S``."""
+        self._swap: tuple[str, str, float] | None = None
+        """(new, old, until): the old tunnel goes when the new one has worked for ``SWAP_AFTER_S``."""
 
     def handle(self, event: Event, *, now: float) -> list[Command]:
         """Take in one event at monotonic time ``now``; return what the shell must do, in this order."""
@@ -387,7 +389,7 @@ class Engine:
         for nonce, reason in decision.close:
             old = self.tunnels.get(nonce)
             if new is not None:
-                self._swap = (new.nonce, nonce)
+                self._swap = (new.nonce, nonce, now + SWAP_LIMIT_S)
             elif old is not None and not decision.open and not self.draining.asking:
                 commands += self.draining.ask(old, reason, now=now)
         return commands
@@ -402,7 +404,7 @@ class Engine:
         peer = self._rng.choice(beyond)
         commands = self.tunnels.open(peer, now=now)
         if (new := self.tunnels.with_peer(peer.prefix)) is not None:
-            self._swap = (new.nonce, "")
+            self._swap = (new.nonce, "", now + SWAP_LIMIT_S)
         return commands
 
     def _begin_swap(self, now: float) -> list[Command]:
@@ -412,7 +414,7 @@ class Engine:
             return []
         commands = self.tunnels.open(peer, now=now)
         if (new := self.tunnels.with_peer(peer.prefix)) is not None:
-            self._swap = (new.nonce, swap.tunnel)
+            self._swap = (new.nonce, swap.tunnel, now + SWAP_LIMIT_S)
             self.rounds.began(swap, new.nonce, now=now)
         return commands
 
@@ -420,9 +422,11 @@ class Engine:
         """The old tunnel goes once routes through the new one have settled and nobody needs it."""
         if self._swap is None:
             return []
-        new, old = (self.tunnels.get(nonce) for nonce in self._swap)
+        *names, until = self._swap
+        new, old = map(self.tunnels.get, names)
         working_s = now - new.since if new is not None and new.state is State.ACTIVE else 0.0
-        if new is None or working_s > SWAP_BEFORE_S or (old is None and (self._swap[1] or working_s)):
+        late = working_s > SWAP_BEFORE_S or now >= until
+        if new is None or late or (old is None and (self._swap[1] or working_s)):
             self._swap = None  # one of them has failed, or the old one proves to be needed: it stays
         elif old is not None and working_s >= SWAP_AFTER_S and self.draining.expendable(old.nonce, now=now):
             self._swap = None
@@ -450,7 +454,7 @@ class Engine:
             initiator=tunnel.initiator,
             active=tunnel.state is State.ACTIVE,
             drawn=self.rounds.was_drawn(tunnel.nonce),
-            wanted=self._swap is not None and tunnel.nonce in self._swap,
+            wanted=self._swap is not None and tunnel.nonce in self._swap[:2],
             carried=len(self.routes.carried(tunnel.nonce)),
             expendable=self.draining.expendable(tunnel.nonce, now=now),
         )

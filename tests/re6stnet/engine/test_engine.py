@@ -223,7 +223,7 @@ def test_a_host_that_has_moved_asks_at_once_where_it_is_seen_and_again_if_in_vai
 def test_a_tunnel_is_replaced_only_once_its_successor_has_worked_for_a_while() -> None:
     mesh = mesh_of(12, client_count=3, seconds=30)
     ended: list[float] = []
-    swaps: dict[str, tuple[str, str]] = {}
+    swaps: dict[str, tuple[str, str, float]] = {}
     for _ in range(1200):
         mesh.run(0.1)
         for node in mesh.nodes:

@@ -7,14 +7,15 @@ import pytest
 
 from re6st_core.address import Endpoint, Protocol
 from re6st_core.netparams import NetworkParameters
-from re6st_core.peer_wire import WIREGUARD
+from re6st_core.peer_wire import WIREGUARD, Answer
 from re6st_core.prefix import Prefix
-from re6stnet.engine.engine import BOOTSTRAP_PAUSE_S, Engine
+from re6stnet.engine.engine import BOOTSTRAP_PAUSE_S, SELECT_EVERY_S, SWAP_AFTER_S, SWAP_LIMIT_S, Engine
 from re6stnet.engine.health import LATEST_VERDICT_S, SOONEST_VERDICT_S
 from re6stnet.engine.messages import (
     AskBootstrap,
     BootstrapFailed,
     Command,
+    Created,
     EndpointsChanged,
     Event,
     Join,
@@ -22,6 +23,8 @@ from re6stnet.engine.messages import (
     NeighbourChanged,
     PeerSeen,
     PeersLearned,
+    Prepared,
+    Received,
     Remove,
     Started,
     Timer,
@@ -29,6 +32,7 @@ from re6stnet.engine.messages import (
     TunnelRecord,
     TunnelSilent,
 )
+from re6stnet.engine.selection import Swap
 from re6stnet.engine.tunnel import DEADLINE_S, State
 
 TUNNELS = ("a" * 32, "b" * 32, "c" * 32)
@@ -220,3 +224,31 @@ def test_the_first_tunnel_that_answers_again_ends_all_waiting_for_peers(node: No
 def test_news_of_a_tunnel_that_is_gone_is_ignored(node: Node) -> None:
     assert node.engine.health.answered("9" * 32, now=node.now) == []
     assert node.engine.health.silent("9" * 32, True, now=node.now) == []
+
+
+def test_a_newcomer_that_comes_and_goes_does_not_hold_up_other_swaps_for_ever(node: Node) -> None:
+    flapping, other = Prefix(16, 4), Prefix(16, 5)
+    places = {p: Endpoint(ip_address(f"198.51.100.{p.value}"), 1194, Protocol.UDP) for p in (flapping, other)}
+    node.give(PeersLearned(tuple(PeerSeen(peer, (place,)) for peer, place in places.items())))
+    node.engine.rounds.swaps.append(Swap(flapping, A, "better"))
+    node.wait(0.1)
+    new = node.engine.tunnels.with_peer(flapping)
+    assert new is not None
+    node.give(Prepared(new.nonce, "key", places[flapping], 1000))
+    answer = Answer(
+        sender=flapping, recipient=Prefix(16, 9), nonce=new.nonce, expires=0, public_key="key", endpoints=()
+    )
+    node.give(Received(answer, 7))
+    node.give(Created(new.nonce))
+    for _ in range(int(SWAP_LIMIT_S / 12) + 1):
+        node.give(TunnelAnswers(new.nonce))
+        node.wait(8.5)
+        node.give(NeighbourChanged(new.nonce, True, 1000))
+        node.wait(SWAP_AFTER_S - 2)
+        node.give(TunnelSilent(new.nonce, witnessed=True))
+        node.wait(0.5)
+    assert node.state(A) is State.ACTIVE, "the newcomer has never worked for long enough"
+    for _ in range(2):  # a round that begins meanwhile forgets what the last one found
+        node.engine.rounds.swaps.append(Swap(other, A, "better"))
+        node.wait(SELECT_EVERY_S)
+    assert node.engine.tunnels.with_peer(other) is not None
