@@ -27,7 +27,7 @@ from re6st_core.address import Endpoint, IPAddress, Protocol
 from re6st_core.errors import ConfigError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.peer_wire import WIREGUARD
-from re6stnet.adapters import newcomers, openvpn
+from re6stnet.adapters import newcomers, openvpn, restart
 from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
@@ -326,7 +326,9 @@ class Daemon:
             routing=routing,
             prover=prover,
         )
-        local = await serve(self._settings.status_socket, reporter.status, explainer.why, reporter.rotate)
+        local = await serve(
+            self._settings.status_socket, reporter.status, explainer.why, reporter.rotate, restart.prepare
+        )
         stack.callback(self._settings.status_socket.unlink, missing_ok=True)
         stack.callback(local.close)
         log.info("node %s of %s: address %s", self._identity.prefix, self._identity.network, self._address)

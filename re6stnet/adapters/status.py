@@ -3,6 +3,7 @@
 {"ask": "status"}                  ->  {...} as in Status
 {"ask": "why", "about": "2/16"}     ->  {...} as in Why
 {"ask": "rotate", "about": "2/16"}  ->  {...} as in Done
+{"ask": "restart"}                 ->  {...} as in Done
 anything else                      ->  {"error": text}
 """
 
@@ -20,7 +21,7 @@ from re6st_core.json_wire import decode_json_untrusted, encode_json
 _T = TypeVar("_T")
 MAX_LINE = 4 << 20
 TIMEOUT_S = 5.0
-WHY_S = 20.0
+WHY_S = 40.0
 """How long an answer may take that others have to be asked for."""
 
 
@@ -174,10 +175,12 @@ async def serve(
     status: Callable[[], Status],
     why: Callable[[str], Awaitable[Why]],
     rotate: Callable[[str], str],
+    restart: Callable[[], Awaitable[str]],
 ) -> asyncio.Server:
     """Listen, for root only.  ``why`` may raise ConfigError.  Raises ConfigError if that is not possible.
 
-    ``rotate`` begins to end the tunnel with a peer and says so, or raises PeerError or WireError.
+    ``rotate`` begins to end the tunnel with a peer and says so, or raises PeerError or WireError; ``restart``
+    replaces the daemon, or raises ConfigError.
     """
 
     async def answer(question: Question) -> Status | Why | Done | Refusal:
@@ -188,6 +191,8 @@ async def serve(
                 return await why(question.about)
             case "rotate":
                 return Done(rotate(question.about))
+            case "restart":
+                return Done(await restart())
         return Refusal(f"unknown question {question.ask[:40]!r}")
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -231,6 +236,11 @@ async def ask_why(path: Path, about: str) -> Why:
 async def ask_rotation(path: Path, peer: str) -> str:
     """Have the daemon end its tunnel with a peer; what it says.  Raises ConfigError also for a refusal."""
     return (await _ask(path, Question("rotate", peer), Done, TIMEOUT_S)).done
+
+
+async def ask_restart(path: Path) -> str:
+    """Have the daemon replace itself; what it says.  Raises ConfigError also for a refusal."""
+    return (await _ask(path, Question("restart"), Done, TIMEOUT_S + WHY_S)).done
 
 
 async def _ask(path: Path, question: Question, kind: type[Answer], within_s: float) -> Answer:

@@ -2,18 +2,21 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from re6st_core.errors import Re6stError
+from re6st_core.errors import ConfigError, PeerError, Re6stError
 from re6st_core.json_wire import encode_json
-from re6stnet.adapters.status import Status, TunnelStatus, Why, ask_rotation, ask_status, ask_why
+from re6stnet.adapters.status import Status, TunnelStatus, Why, ask_restart, ask_rotation, ask_status, ask_why
 
 DEFAULT_RUN = Path("/run/re6stnet")
 MAX_WIDTH = 10_000
+RESTART_S, RESTART_AGAIN_S = 60.0, 0.2
+"""How long a new daemon may take to answer, and how often it is asked."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="one JSON object instead of text")
     rotate = commands.add_parser("rotate", help="end the tunnel with a peer, without loss; another follows")
     rotate.add_argument("peer", metavar="PEER", help="prefix of the peer, as status shows it: INT/LEN")
+    commands.add_parser(
+        "restart", help="replace the daemon by the installed version; tunnels and routes stay"
+    )
     return top
 
 
@@ -43,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.command == "rotate":
             print(_harmless(asyncio.run(ask_rotation(path, options.peer))))
+            return 0
+        if options.command == "restart":
+            print(_harmless(asyncio.run(_restart(path))))
             return 0
         if options.command == "status":
             told = asyncio.run(ask_status(path))
@@ -63,6 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough; nothing may fail again when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+async def _restart(path: Path) -> str:
+    """Returns what to say when the new daemon answers.  Raises ConfigError, PeerError."""
+    said = await ask_restart(path)
+    print(_harmless(said), flush=True)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < RESTART_S:
+        await asyncio.sleep(RESTART_AGAIN_S)
+        with contextlib.suppress(ConfigError, PeerError):  # it does not listen yet
+            status = await ask_status(path)
+            if status.daemon.uptime_s < loop.time() - began:
+                return f"re6stnet {status.daemon.version} answers, with {len(status.tunnels)} tunnels"
+    raise PeerError(f"the new daemon does not answer within {RESTART_S:g} s: see its log")
 
 
 def _show(status: Status) -> None:

@@ -13,6 +13,7 @@ from re6stnet.adapters.status import (
     MembershipStatus,
     Status,
     Why,
+    ask_restart,
     ask_rotation,
     ask_status,
     ask_why,
@@ -51,9 +52,13 @@ def rotate(peer: str) -> str:
     return "it is asked"
 
 
+async def restart() -> str:
+    raise ConfigError("the new version does not start: no module named re6stnet")
+
+
 async def test_a_question_about_a_destination(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why, rotate)
+    server = await serve(path, lambda: STATUS, why, rotate, restart)
     assert await ask_why(path, "2/16") == WHY
     with pytest.raises(ConfigError, match="'x' is no destination"):
         await ask_why(path, "x")
@@ -62,7 +67,7 @@ async def test_a_question_about_a_destination(tmp_path: Path) -> None:
 
 async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why, rotate)
+    server = await serve(path, lambda: STATUS, why, rotate, restart)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert await ask_status(path) == STATUS
     server.close()
@@ -71,7 +76,7 @@ async def test_status_is_told_to_root_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"ask":"why"}\n', b"\xff" * 5000 + b"\n", b""])
 async def test_garbage_is_refused_and_the_server_lives(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why, rotate)
+    server = await serve(path, lambda: STATUS, why, rotate, restart)
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(line)
     writer.write_eof()
@@ -89,8 +94,16 @@ async def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
 
 async def test_a_rotation_is_begun_or_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    server = await serve(path, lambda: STATUS, why, rotate)
+    server = await serve(path, lambda: STATUS, why, rotate, restart)
     assert await ask_rotation(path, "2/16") == "it is asked"
     with pytest.raises(ConfigError, match="no tunnel with 3/16"):
         await ask_rotation(path, "3/16")
+    server.close()
+
+
+async def test_a_restart_that_would_fail_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    server = await serve(path, lambda: STATUS, why, rotate, restart)
+    with pytest.raises(ConfigError, match="no module named re6stnet"):
+        await ask_restart(path)
     server.close()

@@ -25,6 +25,7 @@ from re6stnet.adapters.status import (
     Why,
     serve,
 )
+from re6stnet.cli import show
 from re6stnet.cli.show import main
 
 TUNNEL = TunnelStatus(
@@ -71,13 +72,19 @@ async def why(about: str) -> Why:
     }[about]
 
 
+async def restarted() -> str:
+    return "the daemon is being replaced"
+
+
 @contextmanager
 def daemon(run: Path, status: Status) -> Iterator[list[str]]:
     """A daemon's socket, served by a thread of its own; yields the arguments to reach it."""
     ready, end = threading.Event(), threading.Event()
 
     async def work() -> None:
-        server = await serve(run / "re6stnet.sock", lambda: status, why, lambda peer: f"{peer} is asked")
+        server = await serve(
+            run / "re6stnet.sock", lambda: status, why, lambda peer: f"{peer} is asked", restarted
+        )
         ready.set()
         await asyncio.to_thread(end.wait)
         server.close()
@@ -220,3 +227,20 @@ def test_rotate_says_what_the_daemon_says(tmp_path: Path, capsys: pytest.Capture
     with daemon(tmp_path, STATUS) as (option, run, _):
         assert main([option, run, "rotate", "2/16"]) == 0
     assert capsys.readouterr().out == "2/16 is asked\n"
+
+
+def test_restart_ends_when_the_new_daemon_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    young = replace(STATUS, daemon=replace(STATUS.daemon, uptime_s=0.0))
+    with daemon(tmp_path, young) as (option, run, _):
+        assert main([option, run, "restart"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("the daemon is being replaced\nre6stnet 0 answers, with ")
+
+
+def test_a_daemon_that_stays_the_old_one_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "RESTART_S", 0.3)
+    with daemon(tmp_path, STATUS) as (option, run, _):
+        assert main([option, run, "restart"]) == 1
+    assert "does not answer" in capsys.readouterr().err
