@@ -8,8 +8,8 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from benchmarks.lab_command import Report, report_of
 from benchmarks.result import Figure, Measured, figure, run
@@ -35,12 +35,27 @@ class Case:
     title: str
     words: str
     within_s: float
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    """What the last round may show at most."""
 
 
-_RULES = f"{PLANETLAB} --tunnels 10 --rounds 40 --seed 1"
+_RULES = "--tunnels 10 --rounds {} --seed 1 --rule {}"
+_NEAR_THE_BEST = {"median_ratio_best": 1.02, "p99_ratio_best": 1.25, "control_B_s": 4000.0}
 CASES = (
-    Case("ours, 490 hosts, 40 rounds", f"{_RULES} --rule ours", 30),
-    Case("re6st, 490 hosts, 40 rounds", f"{_RULES} --rule re6st", 30),
+    Case("ours, 490 hosts, 40 rounds", f"{PLANETLAB} {_RULES.format(40, 'ours')}", 30, {"mean_ms": 126.5}),
+    Case("re6st, 490 hosts, 40 rounds", f"{PLANETLAB} {_RULES.format(40, 're6st')}", 30),
+    Case(
+        "ours, 490 hosts, 10 rounds",
+        f"{PLANETLAB} {_RULES.format(10, 'ours')}",
+        30,
+        {"mean_ms": 127.5, **_NEAR_THE_BEST},
+    ),
+    Case(
+        "ours, 490 nodes made up, 10 rounds",
+        f"--synthetic 490 {_RULES.format(10, 'ours')}",
+        30,
+        _NEAR_THE_BEST,
+    ),
 )
 KNOWN = Case(
     "re6st as it is known",
@@ -57,6 +72,7 @@ class Simulated:
     """What a simulation states, and what it took."""
 
     rounds: Sequence[Report]
+    round_s: float
     seconds: float
     cpu_s: float
 
@@ -68,7 +84,7 @@ def simulate(case: Case) -> Simulated:
     report = report_of("simulate", *case.words.split(), "--json", within_s=2 * case.within_s + 60)
     if not report.get("rounds"):
         raise RouterError(f"{case.title}: the report states no round")
-    return Simulated(report["rounds"], time.monotonic() - began, _children_s() - used)
+    return Simulated(report["rounds"], report["round_s"], time.monotonic() - began, _children_s() - used)
 
 
 def _children_s() -> float:
@@ -81,9 +97,29 @@ def figures_of(case: Case, simulated: Simulated) -> list[Figure]:
     """A row of the table: the last round."""
     last = simulated.rounds[-1]
     row = [
-        figure(name, round(last[key], 3) if last.get(key) is not None else None, unit, of=case.title)
+        figure(
+            name,
+            round(last[key], 3) if last.get(key) is not None else None,
+            unit,
+            of=case.title,
+            at_most=case.at_most.get(key),
+        )
         for key, (name, unit) in _COLUMNS.items()
     ]
+    sent = [
+        each["control_bytes"]["max"] / simulated.round_s
+        for each in simulated.rounds
+        if "control_bytes" in each
+    ]
+    row.append(
+        figure(
+            "selection, most of any node",
+            round(max(sent)) if sent else None,
+            "B/s",
+            of=case.title,
+            at_most=case.at_most.get("control_B_s"),
+        )
+    )
     return [
         *row,
         figure("took", round(simulated.seconds, 1), "s", of=case.title, at_most=case.within_s),

@@ -66,3 +66,23 @@ int gains_work_out(const gains_choice *c, double *gain, double *theirs, double *
     free(block);
     return 0;
 }
+
+/* Bring what candidates say (offered, offers x width) within reason: neither end of a route is farther from a
+ * destination than the other by more than that route (route: our metric to each candidate). */
+void gains_believe(int32_t width, int32_t tunnels, const int32_t *via, int32_t offers, const int32_t *route,
+                   int32_t *offered)
+{
+    for (int32_t k = 0; k < width && tunnels > 0; k++) {
+        int32_t best = INFINITE;
+        for (int32_t t = 0; t < tunnels; t++)
+            if (via[(size_t)t * width + k] < best)
+                best = via[(size_t)t * width + k];
+        for (int32_t o = 0; o < offers; o++) {
+            int32_t *told = offered + (size_t)o * width + k;
+            if (*told > best + route[o])
+                *told = best + route[o];
+            if (*told < best - route[o])
+                *told = best - route[o];
+        }
+    }
+}

@@ -12,5 +12,7 @@ typedef struct {
     const int32_t *cost;    /* of a tunnel to each candidate */
 } gains_choice;
 
+void gains_believe(int32_t width, int32_t tunnels, const int32_t *via, int32_t offers, const int32_t *route,
+                   int32_t *offered);
 int gains_work_out(const gains_choice *choice, double *gain, double *theirs, double *loss, double *swap,
                    double *total);

@@ -13,6 +13,7 @@ from re6st_core.prefix import Prefix
 from re6stnet.engine.negotiation import Negotiator
 from re6stnet.engine.peers import KnownPeer, PeerBook
 from re6stnet.engine.routes import RouteTable
+from re6stnet.engine.scouting import ACCEPTED
 
 NAMED = 32
 """Peers named in an answer, as far as they fit in it."""
@@ -47,7 +48,8 @@ class Distances:
         metrics = tuple(0 if each == own else self._metric(each, without) for each in question.tags)
         named = [found for peer in self._peers if (found := self._named(peer)) and peer.prefix != asker]
         peers = self._rng.sample(named, min(NAMED, len(named)))
-        return DistanceAnswer(question.nonce, metrics, self._tunnels.has_room(), tuple(peers))
+        room = self._tunnels.has_room() and self._tunnels.accepted < ACCEPTED
+        return DistanceAnswer(question.nonce, metrics, room, tuple(peers))
 
     def _metric(self, tagged: int, without: str | None) -> int:
         destination = self._tagged.get(tagged)

@@ -30,6 +30,28 @@ class Gains:
     """All our metrics."""
 
 
+def believe(
+    via: "Sequence[array[int]]", offered: "Sequence[array[int]]", routes: Sequence[int]
+) -> "list[array[int]]":
+    """What candidates say, as far as it can be: where there is a route between two nodes (``routes``: our
+    metric to each candidate), neither is farther from a destination than the other by more than that route.
+    """
+    if not offered:
+        return []
+    width = len(offered[0])
+    _check(width, via, offered, routes)
+    ours, table = _table(via), _table(offered)
+    lib.gains_believe(
+        width,
+        len(via),
+        ffi.from_buffer("int32_t[]", ours),
+        len(offered),
+        ffi.from_buffer("int32_t[]", array("i", routes)),
+        ffi.from_buffer("int32_t[]", table),
+    )
+    return [table[k * width : (k + 1) * width] for k in range(len(offered))]
+
+
 def work_out(
     weight: "array[float]",
     via: "Sequence[array[int]]",
@@ -39,10 +61,9 @@ def work_out(
     """``via``: for each tunnel our metric of each destination through it; ``offered``: for each candidate the
     metric of its own route to each; ``cost``: of a tunnel to each candidate; ``weight``: of each destination.
     """
-    rows, width = (via, offered), len(weight)
-    if any(len(row) != width for part in rows for row in part) or len(cost) != len(offered):
-        raise ValueError("every row has one metric for each destination")
-    tables = [array("i", b"".join(map(bytes, part))) for part in rows]
+    width = len(weight)
+    _check(width, via, offered, cost)
+    tables = _table(via), _table(offered)
     costs = array("i", cost)
     choice = ffi.new(
         "gains_choice *",
@@ -63,3 +84,14 @@ def work_out(
         raise MemoryError
     gain, theirs, loss, swap = found
     return Gains(gain, theirs, loss, swap, total[0])
+
+
+def _check(
+    width: int, via: "Sequence[array[int]]", offered: "Sequence[array[int]]", each: Sequence[int]
+) -> None:
+    if any(len(row) != width for part in (via, offered) for row in part) or len(each) != len(offered):
+        raise ValueError("every row has one metric for each destination")
+
+
+def _table(rows: "Sequence[array[int]]") -> "array[int]":
+    return array("i", b"".join(map(bytes, rows)))

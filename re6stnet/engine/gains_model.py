@@ -11,6 +11,19 @@ def model_total(weight: Sequence[float], rows: Sequence[Sequence[int]]) -> float
     return sum(w * min((row[k] for row in rows), default=INFINITE) for k, w in enumerate(weight))
 
 
+def model_believe(
+    via: Sequence[Sequence[int]], offered: Sequence[Sequence[int]], routes: Sequence[int]
+) -> list[list[int]]:
+    """Each metric within its candidate's route of our own best; without tunnels as it was said."""
+    if not via:
+        return [list(row) for row in offered]
+    ours = [min(column) for column in zip(*via, strict=True)]
+    return [
+        [max(mine - route, min(told, mine + route)) for mine, told in zip(ours, row, strict=True)]
+        for row, route in zip(offered, routes, strict=True)
+    ]
+
+
 def model_gains(
     weight: Sequence[float],
     via: Sequence[Sequence[int]],

@@ -57,6 +57,8 @@ class Negotiator:
         self._budgets = Budgets(OFFER_BURST, OFFER_EVERY_S, most=MAX_NONCES)
         self.endpoints: tuple[Endpoint, ...] = ()
         self.max_clients = MAX_TUNNELS
+        self.accepted = 0
+        """Offers of others that were taken in this round of selection."""
         self.transports: Collection[str] = (WIREGUARD, OPENVPN)
 
     def __iter__(self) -> Iterator[Tunnel]:
@@ -210,6 +212,7 @@ class Negotiator:
             # It cannot know where our packets come from: ask its reflector, and tell.
             tunnel.server = tunnel.endpoint = self._udp(offer)
         self._add(tunnel)
+        self.accepted += 1
         return [*commands, Prepare(tunnel.nonce, tunnel.peer, tunnel.transport, tunnel.server)]
 
     def _reason_to_refuse(self, offer: Offer) -> str:

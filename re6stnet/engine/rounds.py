@@ -72,6 +72,7 @@ class Rounds:
         self._begin_at = now + ROUND_S * self._rng.uniform(0.9, 1.1)
         self._sample = None
         self.swaps.clear()
+        self._tunnels.accepted = 0
         self._chosen = {nonce for nonce in self._chosen if self._tunnels.get(nonce) is not None}
         places = {
             p: e for p in view.candidates if (e := self._peers.get(p).endpoint(Protocol.UDP)) is not None

@@ -19,9 +19,11 @@ PROBES = 64
 """Peers probed in a round."""
 ASKED = 12
 """Peers asked for their distances in a round."""
+ACCEPTED = 3
+"""Tunnels that a node takes in a round before it says that it has no room, for the same reason."""
 WIDTH = 192
 """Destinations that they are asked about."""
-ANSWERED = 40
+ANSWERED = 32
 """Questions of others that a node answers in a round: those that everybody asks must not pay for it."""
 MAX_NOTES = 1024
 PROBE_AGAIN_S = 600.0

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic
 
-from re6stnet.engine.gains import INFINITE, Gains, work_out
+from re6stnet.engine.gains import INFINITE, Gains, believe, work_out
 from re6stnet.engine.scouting import Peer
 
 UNREACHABLE_NODE_TUNNELS = 2
@@ -207,25 +207,8 @@ def _believed(offers: Collection[Offered[Peer]], via: "list[array[int]]") -> lis
     Who lies brings no more than a tunnel to it would shorten that route; and a destination that has just
     died, or just appeared, and is known to one of us only, does not outweigh all others.
     """
-    ours = [min(row) for row in zip(*via, strict=True)]
-    if not ours:
-        return list(offers)
-    return [
-        Offered(
-            offer.peer,
-            offer.cost,
-            array(
-                "i",
-                (
-                    max(mine - offer.route, min(told, mine + offer.route))
-                    for mine, told in zip(ours, offer.metrics, strict=True)
-                ),
-            ),
-            offer.room,
-            offer.route,
-        )
-        for offer in offers
-    ]
+    rows = believe(via, [offer.metrics for offer in offers], [offer.route for offer in offers])
+    return [replace(offer, metrics=row) for offer, row in zip(offers, rows, strict=True)]
 
 
 def _gains(weight: "array[float]", via: "list[array[int]]", offers: Collection[Offered[Peer]]) -> Gains:

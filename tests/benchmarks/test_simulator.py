@@ -11,21 +11,27 @@ LAST = {
     "faster_than_direct": 0.6,
     "mean_hops": 2.5,
     "components": 1,
+    "control_bytes": {"mean": 30_000, "max": 126_000},
 }
 
 
 def test_the_last_round_is_a_row_with_the_time_it_took() -> None:
-    row = {each.name: each for each in figures_of(CASES[0], Simulated([{}, LAST], 29.96, 55.04))}
+    row = {each.name: each for each in figures_of(CASES[0], Simulated([{}, LAST], 30, 29.96, 55.04))}
     assert {each.of for each in row.values()} == {CASES[0].title}
     assert (row["mean RTT"].value, row["mean RTT"].unit) == (149.123, "ms")
     assert (row["took"].value, row["took"].met) == (30.0, True)
     assert row["CPU"].value == 55.0
-    late = {each.name: each for each in figures_of(CASES[0], Simulated([LAST], 30.2, 55))}
+    assert row["selection, most of any node"].value == 4200
+    bound = {each.name: each for each in figures_of(CASES[2], Simulated([LAST], 30, 1, 1))}
+    assert {each.name for each in bound.values() if each.met is False} == {
+        "mean RTT", "median of best", "p99 of best", "selection, most of any node",
+    }  # fmt: skip
+    late = {each.name: each for each in figures_of(CASES[0], Simulated([LAST], 30, 30.2, 55))}
     assert late["took"].met is False
 
 
 def test_a_figure_that_is_not_stated_has_no_value() -> None:
-    row = {each.name: each.value for each in figures_of(CASES[0], Simulated([{"mean_ms": 149}], 1, 1))}
+    row = {each.name: each.value for each in figures_of(CASES[0], Simulated([{"mean_ms": 149}], 30, 1, 1))}
     assert (row["mean RTT"], row["hops"]) == (149, None)
 
 

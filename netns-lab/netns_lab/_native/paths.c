@@ -135,6 +135,17 @@ void paths_metrics(const uint16_t *metric, int32_t nodes, const int32_t *of, con
     }
 }
 
+/* Of some rows of equal width the least in each column. */
+void paths_least(const int32_t *rows, int32_t count, int32_t width, int32_t *least)
+{
+    for (int32_t k = 0; k < width; k++)
+        least[k] = INFINITE;
+    for (int32_t row = 0; row < count; row++)
+        for (int32_t k = 0; k < width; k++)
+            if (rows[(size_t)row * width + k] < least[k])
+                least[k] = rows[(size_t)row * width + k];
+}
+
 /* The value that sorting would put at this rank (from 0); reorders the values (Hoare's selection). */
 double paths_quantile(double *values, int64_t count, int64_t rank)
 {

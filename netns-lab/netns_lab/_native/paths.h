@@ -26,6 +26,7 @@ int paths_routes(const paths_mesh *mesh, const int32_t *destinations, int32_t co
                  int32_t *carried, int64_t *path_us, int16_t *hops, uint16_t *metric);
 void paths_metrics(const uint16_t *metric, int32_t nodes, const int32_t *of, const int32_t *plus, int32_t count,
                    const int32_t *destinations, int32_t width, int32_t *out);
+void paths_least(const int32_t *rows, int32_t count, int32_t width, int32_t *least);
 double paths_quantile(double *values, int64_t count, int64_t rank);
 
 void paths_direct(const paths_underlay *underlay, int32_t from, int32_t *row_us);

@@ -54,6 +54,14 @@ class Metrics:
         return found
 
 
+def least(rows: "Sequence[array[int]]", width: int) -> "array[int]":
+    """Of rows of metrics the best in each column; ``INFINITE`` without rows."""
+    found, table = array("i", bytes(4 * width)), array("i", b"".join(map(bytes, rows)))
+    buffers = (ffi.from_buffer("int32_t[]", values) for values in (table, found))
+    lib.paths_least(next(buffers), len(rows), width, next(buffers))
+    return found
+
+
 def find_routes(
     arcs: Arcs,
     *,

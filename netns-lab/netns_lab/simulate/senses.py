@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from netns_lab.simulate.connectivity import parts
 from netns_lab.simulate.ledger import Ledger
 from netns_lab.simulate.overlay import Arcs, Overlay
-from netns_lab.simulate.paths import INFINITE, Metrics
+from netns_lab.simulate.paths import Metrics, least
 from netns_lab.simulate.traffic import Exchange
 
 REGISTRY_NODE = 0
@@ -162,8 +162,8 @@ class Senses:
         self.ask(node, peer, price)
         if node not in self.tunnels(peer):
             return self.metrics(peer, destinations)
-        others = (row for via, row in self.metrics_via(peer, destinations).items() if via != node)
-        found = array("i", map(min, zip(*others, strict=True))) or array("i", [INFINITE] * len(destinations))
+        others = [row for via, row in self.metrics_via(peer, destinations).items() if via != node]
+        found = least(others, len(destinations))
         for k, destination in enumerate(destinations):
             if destination == peer:
                 found[k] = 0

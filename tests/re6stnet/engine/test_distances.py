@@ -12,6 +12,7 @@ from re6stnet.engine.messages import PeerSeen, RouteChange, TunnelRecord
 from re6stnet.engine.negotiation import Negotiator
 from re6stnet.engine.peers import PeerBook
 from re6stnet.engine.routes import RouteTable
+from re6stnet.engine.scouting import ACCEPTED
 
 OWN, NEAR, FAR, LOST = (Prefix(16, n) for n in range(4))
 
@@ -86,5 +87,7 @@ def test_it_says_whether_there_is_room() -> None:
     teller = Teller()
     question = DistanceQuestion(bytes(8), (1,))
     assert teller.distances.answer(question, None).room
-    teller.tunnels.max_clients = 0
+    teller.tunnels.accepted = ACCEPTED  # many have come in this round
+    assert not teller.distances.answer(question, None).room
+    teller.tunnels.accepted = teller.tunnels.max_clients = 0
     assert not teller.distances.answer(question, None).room

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from re6stnet.engine.gains import INFINITE, work_out
-from re6stnet.engine.gains_model import model_gains
+from re6stnet.engine.gains import INFINITE, believe, work_out
+from re6stnet.engine.gains_model import model_believe, model_gains
 
 metrics = st.one_of(st.integers(0, 6000), st.just(INFINITE), st.integers(INFINITE - 20, INFINITE))
 
@@ -30,6 +30,15 @@ def test_c_and_python_agree(
     wanted = model_gains(weight, via, offered, cost)
     assert [list(found.gain), list(found.theirs), list(found.loss), list(found.swap)] == list(wanted)
     assert found.total == sum(w * min((r[k] for r in via), default=INFINITE) for k, w in enumerate(weight))
+
+
+@given(choices())
+def test_c_and_python_believe_the_same(
+    choice: tuple[list[int], list[list[int]], list[list[int]], list[int]],
+) -> None:
+    _weight, via, offered, routes = choice
+    rows = [array("i", r) for r in via], [array("i", r) for r in offered]
+    assert [list(row) for row in believe(*rows, routes)] == model_believe(via, offered, routes)
 
 
 def test_a_candidate_near_a_destination_of_weight_gains_most() -> None:

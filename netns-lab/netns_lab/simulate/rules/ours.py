@@ -26,7 +26,7 @@ from re6st_core.netparams import NetworkParameters
 from re6stnet.engine.engine import BOOTSTRAP_REFRESH_S, MAX_QUESTIONS, SELECT_EVERY_S
 from re6stnet.engine.negotiation import MAX_TUNNELS
 from re6stnet.engine.peers import MAX_PEERS
-from re6stnet.engine.scouting import ANSWERED, Scout, draw_sample
+from re6stnet.engine.scouting import ACCEPTED, ANSWERED, Scout, draw_sample
 from re6stnet.engine.selection import Offered, Survey, TunnelView, View, decide, expected, least_missed
 
 BOOTSTRAP_PEERS = 8
@@ -49,6 +49,8 @@ class _Node:
         """Peers of tunnels that were opened by chance."""
         self.answered = 0
         """Questions for its distances in this round."""
+        self.accepted = 0
+        """Tunnels of others in this round."""
 
 
 class OurRule:
@@ -84,7 +86,7 @@ class OurRule:
         order = self._rng.sample(self._all, len(self._all))
         often = self._round % round(BOOTSTRAP_REFRESH_S / self.round_s) == 0
         for node in order:
-            self._nodes[node].answered = 0
+            self._nodes[node].answered = self._nodes[node].accepted = 0
         for node in order:
             if often or len(self._senses.tunnels(node)) < 2:
                 self._ask_registry(node)
@@ -150,6 +152,7 @@ class OurRule:
         opened = self._senses.open(node, peer, opened=OUR_TUNNEL, refused=OUR_REFUSAL)
         if opened:
             self._learn(peer, node)
+            self._nodes[peer].accepted += 1
         return opened
 
     def _tunnel_view(self, node: int, peer: int, own: bool) -> TunnelView[int]:
@@ -210,7 +213,9 @@ class OurRule:
         for other in self._rng.sample(known, min(NAMED_PEERS, len(known))):
             if other != node:
                 self._learn(node, other)
-        return Offered(peer, cost, metrics, self._senses.has_room(peer), route)
+        return Offered(
+            peer, cost, metrics, self._senses.has_room(peer) and self._nodes[peer].accepted < ACCEPTED, route
+        )
 
     def _ask_registry(self, node: int) -> None:
         for peer in self._senses.ask_registry(node, BOOTSTRAP_PEERS, OUR_BOOTSTRAP):
