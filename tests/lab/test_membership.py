@@ -59,6 +59,41 @@ async def test_who_takes_a_prefix_is_cut_off_and_reported_and_nobody_else_is(
         assert "a peer originates a prefix that is not its own" in log
 
 
+async def cut_off(mesh: Mesh, node: str, revoked: str, within_s: float) -> None:
+    """Wait until a node has no tunnel to another, nor tries."""
+    cn = mesh.cns[revoked]
+    await until(mesh, node, lambda s: all(t["peer"] != cn for t in s["tunnels"]), within_s=within_s)
+
+
+async def test_a_revocation_reaches_a_node_that_the_registry_cannot_tell(mesh: Mesh) -> None:
+    for node in mesh.nodes:
+        mesh.start(node)
+    await everybody_answers(mesh)
+    for node in mesh.nodes:
+        await until(mesh, node, lambda s: sum(t["state"] == "active" for t in s["tunnels"]) == 2)
+    rules = "add table inet cut; add chain inet cut in { type filter hook input priority -10; };"
+    mesh.machine("c").run(["nft", f"{rules} add rule inet cut in ip saddr 203.0.113.1 drop"])
+    await mesh.revoke("b")
+    await asyncio.gather(*(cut_off(mesh, node, "b", within_s=10) for node in ("a", "c")))
+    assert f"source={mesh.cns['a']}" in mesh.log("c").read_text(), "c has it from a"
+
+
+@pytest.mark.parametrize("server", ["a", "b"])
+async def test_a_revoked_node_loses_its_openvpn_tunnels_too(mesh: Mesh, server: str) -> None:
+    for node in mesh.nodes:
+        mesh.options[node] = ["--transport", "openvpn"]
+    client = {"a": "b", "b": "a"}[server]
+    mesh.start(server)
+    await until(mesh, server, lambda s: s["daemon"]["babeld"])
+    mesh.start(client)
+    await until(mesh, "a", lambda s: [t["state"] for t in s["tunnels"]] == ["active"])
+    await mesh.revoke("b")
+    await cut_off(mesh, "a", "b", within_s=10)
+    await asyncio.sleep(20)  # the story: it tries again meanwhile
+    await cut_off(mesh, "a", "b", within_s=1)
+    assert "is revoked" in mesh.log("b").read_text()
+
+
 async def test_who_answers_for_a_prefix_is_proven(mesh: Mesh) -> None:
     for node in mesh.nodes:
         mesh.start(node)
