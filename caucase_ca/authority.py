@@ -70,6 +70,19 @@ class Authority:
             raise CertificateError("the CA's key is neither EC nor RSA")
         return cls(certificate, key)
 
+    def renewed(self, now: datetime) -> "Authority":
+        """The same key, name and network, with a new certificate: all that it has issued stays valid."""
+        old = self.certificate
+        content = Content(
+            old.subject,
+            now - policy.BACK_DATED,
+            now + policy.CA_LIFETIME,
+            tuple((extension.value, extension.critical) for extension in old.extensions),
+        )
+        return Authority(
+            _sign(content, self.key.public_key(), old.serial_number, old.issuer, self.key), self.key
+        )
+
     @property
     def certificate_pem(self) -> bytes:
         """The certificate, as its file has it."""

@@ -33,6 +33,8 @@ BACK_DATED = timedelta(days=2)
 NODE_LIFETIME = timedelta(days=365)
 RENEWAL_MARGIN = timedelta(days=30)
 CA_LIFETIME = timedelta(days=20 * 365)
+CA_RENEWAL = timedelta(days=2 * 365)
+"""Left of its life when it is renewed: no node's certificate is cut short, and all nodes learn of it."""
 CRL_LIFETIME = timedelta(days=28)
 CRL_RENEWAL = timedelta(days=14)
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192

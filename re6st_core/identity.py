@@ -66,6 +66,21 @@ def network_of_ca(ca: x509.Certificate) -> Network:
         raise CertificateError(str(exc)) from exc
 
 
+def check_renewed_ca(renewed: x509.Certificate, known: x509.Certificate) -> None:
+    """Return if one certificate of a network's CA may take the place of another: same key and network.
+
+    Raises CertificateError.
+    """
+    if renewed.public_key() != known.public_key() or renewed.subject != known.subject:
+        raise CertificateError("the CA's certificate is another CA's, not a renewed one")
+    if network_of_ca(renewed) != network_of_ca(known):
+        raise CertificateError("the CA's certificate is another network's")
+    try:
+        renewed.verify_directly_issued_by(renewed)
+    except Exception as exc:  # cryptography raises several unrelated types, all mean the same to us
+        raise CertificateError("the CA's certificate is not signed by itself") from exc
+
+
 def prefix_of_certificate(certificate: x509.Certificate) -> Prefix:
     """The prefix in the CN.  Raises CertificateError if it is not a node's certificate."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

@@ -52,6 +52,8 @@ class NetworkParameters:
     """Unix time, seconds, from which on it is used; until then the one before it is."""
     mac_digest: str = ""
     """SHA-256 of that key, hexadecimal, so that one from a peer can be tested."""
+    ca: str = ""
+    """The CA's certificate, DER in base64, which replaces those of the same key that end earlier."""
     revoked: tuple[int, ...] = field(default=())
     """Serial numbers of revoked certificates, ascending; expired ones are left out."""
 

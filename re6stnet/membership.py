@@ -94,6 +94,7 @@ class Membership:
         )
         stack.push_async_callback(client.close)
         self.renewal = Renewal(self.credentials, client, self.clock, self._rng)
+        self.keeper.followers.append(self.renewal.follow_ca)
         self.keys = BabelKeys(
             self._settings.state / "babel.key",
             client,

@@ -3,6 +3,7 @@
 They are kept in the database, so that every process serves the same bytes, and a restart too.
 """
 
+from base64 import b64encode
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -77,7 +78,8 @@ def refresh(
         epoch, since = (old.parameters.mac_epoch, old.parameters.mac_from) if old else (1, 0)
         wanted = replace(wanted, mac_epoch=epoch, mac_from=since)
     digest = sha256(mac_key(authority, wanted.mac_epoch)).hexdigest() if wanted.mac_epoch else ""
-    wanted = replace(wanted, mac_digest=digest)
+    der = authority.certificate.public_bytes(Encoding.DER)
+    wanted = replace(wanted, mac_digest=digest, ca=b64encode(der).decode())
     revoked = transaction.revoked(now)
     parameters = next_parameters(
         old.parameters if old else None, wanted, [serial for serial, _, _ in revoked]

@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from re6st_core.errors import ConfigError, Re6stError
+from re6st_core.identity import fingerprint
 from registry.app import CA, SERVER, open_registry
 from registry.domain.sampling import RECENT
 from registry.http.context import Context
@@ -26,7 +27,7 @@ from registry.http.relay import Hub
 from registry.http.watch import Watch
 from registry.memory import keep_small
 from registry.service import Registry
-from registry.tls import renew_server_certificate, server_context
+from registry.tls import renew_authority, renew_server_certificate, server_context
 
 _log = logging.getLogger(__name__)
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # a registry is there to be reached
@@ -79,6 +80,7 @@ class Server:
         """Open the ports.  Raises ConfigError if one is taken."""
         now = self._context.now()
         await self._context.run(self._registry.start, now)
+        await self._renew_authority()
         await self._context.run(renew_server_certificate, self._registry, self._directory / SERVER, now)
         self._presence.restore(await self._context.run(self._registry.nodes_seen_since, now - RECENT))
         try:
@@ -92,15 +94,27 @@ class Server:
         await self._listen(public_app(self._context), settings.port, listen, None)
         self._watching = asyncio.create_task(self._watch.run())
 
+    async def _renew_authority(self) -> None:
+        path = self._directory / CA
+        if await self._context.run(renew_authority, self._registry, path, self._context.now()):
+            certificate = self._registry.authority.certificate
+            _log.warning(
+                "the CA has a new certificate, valid until %s, which nodes will have from us: %s",
+                f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+                fingerprint(certificate),
+            )
+
     async def keep_house(self) -> None:
         """Clean up and renew our certificate every day; on failure try again soon."""
         while True:
             now = self._context.now()
             try:
                 await self._context.run(self._registry.clean_up, now)
+                await self._renew_authority()
                 path = self._directory / SERVER
                 await self._context.run(renew_server_certificate, self._registry, path, now)
                 assert self._tls is not None  # start() has made it
+                self._tls.load_verify_locations(self._directory / CA)
                 self._tls.load_cert_chain(path)  # for new connections
                 pause = HOUSEKEEPING
             except (Re6stError, OSError) as exc:

@@ -23,7 +23,7 @@ from re6st_core.errors import ConfigError, WireError
 from re6st_core.netparams import NetworkParameters
 from re6st_core.prefix import Network
 
-NOT_SETTABLE = ("version", "revoked", "mac_epoch", "mac_from", "mac_digest")
+NOT_SETTABLE = ("version", "revoked", "mac_epoch", "mac_from", "mac_digest", "ca")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

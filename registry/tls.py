@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from caucase_ca.authority import generate_key, key_to_pem
-from caucase_ca.policy import RENEWAL_MARGIN, general_name
+from caucase_ca.policy import CA_RENEWAL, RENEWAL_MARGIN, general_name
 from re6st_core.errors import CertificateError
 from re6st_core.identity import load_certificate_untrusted
 from registry.files import read_file, write_file
@@ -32,6 +32,20 @@ def renew_server_certificate(registry: Registry, path: Path, now: datetime) -> t
         certificate = registry.authority.issue_server(key.public_key(), hosts, serial=serial, now=now)
         write_file(path, key_to_pem(key) + certificate.public_bytes(Encoding.PEM), mode=0o600)
     return max(certificate.not_valid_after_utc - RENEWAL_MARGIN - now, timedelta(days=1))
+
+
+def renew_authority(registry: Registry, path: Path, now: datetime) -> bool:
+    """Give the CA a new certificate for the same key in good time, and publish it; whether that was due.
+
+    Raises ConfigError, StoreFailedError, StoreFullError.
+    """
+    if now < registry.authority.certificate.not_valid_after_utc - CA_RENEWAL:
+        return False
+    renewed = registry.authority.renewed(now)
+    write_file(path, renewed.certificate_pem)
+    registry.authority = renewed
+    registry.start(now)
+    return True
 
 
 def server_context(certificate: Path, ca: Path) -> ssl.SSLContext:

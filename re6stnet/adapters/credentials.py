@@ -9,7 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from re6st_core.errors import CertificateError
-from re6st_core.identity import Identity, load_certificate_untrusted, verify_node_certificate
+from re6st_core.identity import (
+    Identity,
+    check_renewed_ca,
+    load_certificate_untrusted,
+    verify_node_certificate,
+)
+from re6stnet.enrolment.places import Place
 from registry.client import NO_CHECK_TIME
 
 Check = Callable[[x509.Certificate], None]
@@ -64,6 +70,22 @@ class Credentials:
         for context in self._contexts:
             context.load_cert_chain(self.cert_path, self.key_path)
         self.identity, self.key = identity, key
+        return True
+
+    def renew_ca(self, der: bytes) -> bool:
+        """Take up a renewed certificate of our CA if it lasts longer than ours; whether it does.
+
+        The file is replaced in one step.  Raises CertificateError for another CA's, ConfigError.
+        """
+        renewed = load_certificate_untrusted(der)
+        check_renewed_ca(renewed, self.ca)
+        if renewed.not_valid_after_utc <= self.ca.not_valid_after_utc:
+            return False
+        with Place(self.ca_path) as place:
+            place.write(renewed.public_bytes(Encoding.PEM))
+        self.ca = renewed
+        for context in self._contexts:
+            context.load_verify_locations(cadata=renewed.public_bytes(Encoding.PEM).decode())
         return True
 
     def client_context(self, check: Check = lambda _certificate: None) -> ssl.SSLContext:

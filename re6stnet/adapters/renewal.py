@@ -11,6 +11,7 @@ somebody else has put in the place of ours (``re6st-conf``) is taken up, too.
 import asyncio
 import logging
 import random
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from re6st_core.errors import CertificateError, Re6stError
 from re6st_core.identity import verify_node_certificate
+from re6st_core.netparams import NetworkParameters
 from re6stnet.adapters.clock import Clock
 from re6stnet.adapters.credentials import Credentials
 from re6stnet.enrolment.credentials import request_pem
@@ -72,6 +74,23 @@ class Renewal:
         self._client.load_certificate()
         identity = self._credentials.identity
         log.info("the certificate of this node is valid until %s now", f"{identity.not_after:%Y-%m-%d}")
+        for follow in self.followers:
+            await follow()
+
+    async def follow_ca(self, parameters: NetworkParameters) -> None:
+        """The signed parameters carry the CA's certificate: use it if it is a renewed one."""
+        if not parameters.ca:
+            return
+        try:
+            if not self._credentials.renew_ca(b64decode(parameters.ca, validate=True)):
+                return
+        except (Re6stError, ValueError) as exc:
+            log.error("the CA's certificate in the network parameters is of no use: %s", exc)
+            return
+        log.info(
+            "the CA's certificate is valid until %s now",
+            f"{self._credentials.ca.not_valid_after_utc:%Y-%m-%d}",
+        )
         for follow in self.followers:
             await follow()
 

@@ -13,7 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from re6st_core.errors import CertificateError, ConfigError
-from re6st_core.identity import Identity, check_fingerprint, fingerprint, verify_node_certificate
+from re6st_core.identity import (
+    Identity,
+    check_fingerprint,
+    check_renewed_ca,
+    fingerprint,
+    verify_node_certificate,
+)
 from re6st_core.registry_wire import EnrolRequest
 from re6stnet.enrolment.credentials import PrivateKey, certificate_in, key_in, request_pem
 from re6stnet.enrolment.option_file import option_file
@@ -96,11 +102,13 @@ async def trusted_ca(registry: str, expected: str | None, files: Files) -> x509.
     known = certificate_in(files.ca)
     if known is None:
         raise CaNotTrustedError(ca)
-    if known != ca:
+    try:
+        check_renewed_ca(ca, known)
+    except CertificateError as exc:
         raise CertificateError(
             f"{files.ca} is not the CA of {registry}, whose fingerprint is {fingerprint(ca)}: "
             "give --fingerprint if that is right"
-        )
+        ) from exc
     return ca
 
 

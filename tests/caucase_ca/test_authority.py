@@ -141,3 +141,22 @@ def test_garbage_instead_of_the_key_is_the_known_error(authority: Authority, pem
 def test_rsa_keys_have_a_sound_size() -> None:
     with pytest.raises(ConfigError):
         generate_key(1024)
+
+
+def test_a_renewed_authority_vouches_for_what_was_issued_before_and_after(
+    authority: Authority, tmp_path: Path
+) -> None:
+    node = authority.issue_node(request_for(generate_key()), PREFIX, number=1, serial=2**60, now=now())
+    later = now() + timedelta(days=7000)
+    renewed = authority.renewed(later)
+    newer = renewed.issue_node(request_for(generate_key()), PREFIX, number=1, serial=2**60 + 1, now=later)
+    assert renewed.network == authority.network
+    assert renewed.certificate.not_valid_after_utc > authority.certificate.not_valid_after_utc
+    for name, certificate in (("old", authority.certificate), ("new", renewed.certificate)):
+        (tmp_path / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        for number, issued in enumerate((node, newer)):
+            verify_node_certificate(issued, certificate, now=None)
+            (tmp_path / f"{number}.pem").write_bytes(issued.public_bytes(Encoding.PEM))
+            words = ("verify", "-no_check_time", "-CAfile", f"{name}.pem", f"{number}.pem")
+            assert openssl(tmp_path, *words).returncode == 0
+    assert len(renewed.certificate.extensions) == len(authority.certificate.extensions)

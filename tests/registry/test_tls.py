@@ -1,15 +1,20 @@
 """The registry's own certificate: made when needed, kept while it is good."""
 
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from caucase_ca.policy import NODE_LIFETIME, RENEWAL_MARGIN
+from caucase_ca.policy import CA_RENEWAL, NODE_LIFETIME, RENEWAL_MARGIN
+from re6st_core.identity import check_renewed_ca, load_certificate_untrusted
+from re6st_core.json_wire import decode_json_untrusted
+from re6st_core.netparams import SignedParameters, verify_parameters_untrusted
 from registry.service import Registry
-from registry.tls import renew_server_certificate, server_context
+from registry.tls import renew_authority, renew_server_certificate, server_context
 from tests.helpers.registry import make, now
 
 NOW = now()
@@ -60,3 +65,27 @@ def test_another_authority_s_certificate_is_replaced(registry: Registry, tmp_pat
     renew_server_certificate(registry, path, NOW)
     assert path.read_bytes() != first
     other.database.close()
+
+
+def test_the_ca_s_certificate_is_renewed_in_good_time_with_the_same_key_and_published(tmp_path: Path) -> None:
+    registry = make(tmp_path)
+    path = tmp_path / "ca.crt"
+    old = registry.authority.certificate
+    before = registry.published(now())
+    assert not renew_authority(registry, path, now())
+    late = old.not_valid_after_utc - CA_RENEWAL + timedelta(days=1)
+    assert renew_authority(registry, path, late)
+    new = load_certificate_untrusted(path.read_bytes())
+    assert new == registry.authority.certificate
+    check_renewed_ca(new, old)
+    assert new.not_valid_after_utc > old.not_valid_after_utc + timedelta(days=17 * 365)
+    after = registry.published(late)
+    assert after.parameters.version == before.parameters.version + 1
+    assert b64decode(after.parameters.ca) == new.public_bytes(Encoding.DER)
+    assert after.parameters.mac_digest == before.parameters.mac_digest
+    signed = decode_json_untrusted(SignedParameters, after.signed)
+    assert verify_parameters_untrusted(signed, old) == after.parameters, (
+        "who knows the old one only believes it"
+    )
+    assert not renew_authority(registry, path, late)
+    registry.database.close()

@@ -80,3 +80,20 @@ def renew(here: Path, ca: Authority, prefix: Prefix, serial: int) -> None:
     key = load_pem_private_key((here / "cert.key").read_bytes(), None)
     assert isinstance(key, EllipticCurvePrivateKey)
     (here / "cert.crt").write_bytes(issue(ca, key, prefix, serial).public_bytes(Encoding.PEM))
+
+
+def test_a_renewed_certificate_of_the_ca_is_kept_and_only_that(tmp_path: Path) -> None:
+    ca = authority()
+    here = write_node(tmp_path, ca, NODE, 1)
+    credentials = load(here)
+    context = credentials.server_context()
+    later = ca.renewed(datetime.now(UTC) + timedelta(days=7000))
+    assert credentials.renew_ca(later.certificate.public_bytes(Encoding.DER))
+    assert load(here).ca == later.certificate, "on disk, and our own certificate is still good"
+    assert context.cert_store_stats()["x509_ca"] == 2
+    assert not credentials.renew_ca(ca.certificate.public_bytes(Encoding.DER)), "never back to an earlier end"
+    with pytest.raises(CertificateError, match="another CA"):
+        credentials.renew_ca(authority().certificate.public_bytes(Encoding.DER))
+    with pytest.raises(CertificateError):
+        credentials.renew_ca(b"garbage")
+    assert load(here).ca == later.certificate

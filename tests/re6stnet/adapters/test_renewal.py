@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from caucase_ca.authority import Authority
 from re6st_core.errors import RegistryError
+from re6st_core.netparams import NetworkParameters
 from re6st_core.prefix import Prefix
 from re6stnet.adapters.clock import Clock
 from re6stnet.adapters.credentials import Credentials
@@ -160,3 +162,23 @@ def test_the_end_of_the_ca_is_announced_a_year_before(tmp_path: Path) -> None:
     node.now = node.credentials.ca.not_valid_after_utc - timedelta(days=300)
     node.works_for(timedelta(seconds=1))
     assert any("network's CA ends on" in warning for warning in node.warnings)
+
+
+async def test_the_signed_parameters_bring_a_renewed_certificate_of_the_ca(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Node(tmp_path, timedelta(days=100))
+    later = node.ca.renewed(datetime.now(UTC) + timedelta(days=7000))
+
+    def told(ca: Authority) -> NetworkParameters:
+        return NetworkParameters(version=2, ca=b64encode(ca.certificate.public_bytes(Encoding.DER)).decode())
+
+    await node.renewal.follow_ca(NetworkParameters(version=1))
+    await node.renewal.follow_ca(told(later))
+    await node.renewal.follow_ca(told(later))
+    assert node.credentials.ca == later.certificate
+    assert node.told == [1], "whoever uses the files is told once"
+    await node.renewal.follow_ca(told(authority()))
+    await node.renewal.follow_ca(NetworkParameters(version=3, ca="garbage"))
+    assert node.credentials.ca == later.certificate
+    assert caplog.text.count("of no use") == 2
