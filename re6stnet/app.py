@@ -31,7 +31,7 @@ from re6stnet.adapters import newcomers, openvpn, restart
 from re6stnet.adapters.explorer import Explorer
 from re6stnet.adapters.forwarding import enable_forwarding, restore_forwarding
 from re6stnet.adapters.messenger import PeerMessenger, new_nonce
-from re6stnet.adapters.moving import follow_addresses
+from re6stnet.adapters.moving import follow_addresses, follow_peers
 from re6stnet.adapters.mtu_keeper import MtuKeeper
 from re6stnet.adapters.netlink import Kernel
 from re6stnet.adapters.one_port import OnePort
@@ -138,6 +138,7 @@ class Daemon:
             self._members.babel_keys.run(babeld.set_key),
             prover.run(),
             self._follow_addresses(kernel),
+            follow_peers(self._tunnels.follow_peers),
             self._traffic.follow(),
             self._remember_peers(node.engine),
         )

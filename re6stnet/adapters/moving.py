@@ -1,6 +1,7 @@
 """Notice that this host's addresses have changed: netlink tells, and a set of addresses is compared.
 
-What comes and goes together, as when another network is joined, counts once.
+What comes and goes together, as when another network is joined, counts once.  Peers that move are followed by
+the kernel; where they are is looked at now and then.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 SETTLE_S = 0.2
 """A new address comes with a route, which follows a moment later."""
 AGAIN_S = 5.0
+
+PEERS_S = 30.0
 
 Events = Callable[[], AbstractContextManager[Callable[[], Awaitable[None]]]]
 
@@ -43,3 +46,10 @@ async def follow_addresses(
         except RouterError as exc:  # of memory or descriptors; a node that does not notice lives on
             log.error("%s", exc)
             await asyncio.sleep(AGAIN_S)
+
+
+async def follow_peers(look: Callable[[], Awaitable[None]], *, every_s: float = PEERS_S) -> None:
+    """Look where the peers of tunnels are, until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        await look()

@@ -37,7 +37,7 @@ from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.stun import probe
 from re6stnet.adapters.wireguard import DeviceHandle, WireguardDevices, WireguardTunnel
 from re6stnet.adapters.wireguard_key import PrivateKey
-from re6stnet.engine.messages import Broken, Created, Prepare, Prepared, Retired, TunnelRecord
+from re6stnet.engine.messages import Broken, Created, PeerMoved, Prepare, Prepared, Retired, TunnelRecord
 from re6stnet.ports import Post, SavedTunnel
 
 log = logging.getLogger(__name__)
@@ -261,6 +261,22 @@ class TunnelManager:
                 await self._wireguard.forget_source(saved.device, saved.record.peer_key)
             except RouterError as exc:
                 log.warning("%s", exc)
+
+    async def follow_peers(self) -> None:
+        """Note where peers have moved to under their tunnels: for handshakes, and for the next daemon."""
+        for saved in [s for s in self._saved.values() if s.record.transport == WIREGUARD]:
+            try:
+                at = (await self._wireguard.state(saved.device)).endpoint
+                before = saved.record.endpoint
+                if at is None or (before and (at.ip, at.port) == (before.ip, before.port)):
+                    continue
+                if self._saved.get(saved.record.tunnel) is saved and saved.local_port is not None:
+                    record = dataclasses.replace(saved.record, endpoint=at)
+                    self._save(dataclasses.replace(saved, record=record))
+                    await self._one_port.set_sources(saved.local_port, _sources(at))
+                    self._post(PeerMoved(record.tunnel, at))
+            except RouterError as exc:
+                log.debug("%s", exc)  # it is being removed, or its owner will hear of its end
 
     async def close(self) -> None:
         """Remove what is left when the node ends, as well as it goes."""

@@ -7,11 +7,11 @@ import base64
 import secrets
 import socket
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import Final
 
 from babel_ctl.netlink import Netlink
-from re6st_core.address import Endpoint
+from re6st_core.address import Endpoint, Protocol
 from re6st_core.errors import RouterError, WireError
 from re6st_core.netlink_wire import (
     attribute,
@@ -111,7 +111,21 @@ def decode_device_untrusted(payload: bytes) -> DeviceState:
     (port,) = _numbers("=H", device.get(_LISTEN_PORT, bytes(2)))
     (received,) = _numbers("=Q", peer.get(_PEER_RX_BYTES, bytes(8)))
     (sent,) = _numbers("=Q", peer.get(_PEER_TX_BYTES, bytes(8)))
-    return DeviceState(port, seconds * 10**9 + nanoseconds, received, sent)
+    endpoint = _endpoint_in(peer[_PEER_ENDPOINT]) if _PEER_ENDPOINT in peer else None
+    return DeviceState(port, seconds * 10**9 + nanoseconds, received, sent, endpoint)
+
+
+def _endpoint_in(value: bytes) -> Endpoint | None:
+    """A ``struct sockaddr_in`` or ``sockaddr_in6``; None for an address that no peer announces.
+
+    Raises WireError.
+    """
+    family, port = _numbers("=H", value[:2])[0], _numbers("!H", value[2:4])[0]
+    packed = value[4:8] if family == socket.AF_INET else value[8:24]
+    try:
+        return Endpoint(ip_address(packed), port, Protocol.UDP)
+    except ValueError:
+        return None
 
 
 async def send(message: bytes) -> None:

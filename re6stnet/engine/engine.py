@@ -37,6 +37,7 @@ from re6stnet.engine.messages import (
     NeighbourChanged,
     Originates,
     ParametersChanged,
+    PeerMoved,
     PeerSeen,
     PeersLearned,
     Prepared,
@@ -189,6 +190,9 @@ class Engine:
                 return self._changed(self.tunnels.closed(close, now=now), now)
             case Received(message=Drain() as drain):
                 return self._changed(self.draining.received(drain, now=now), now)
+            case PeerMoved():
+                if (moved := self.tunnels.get(event.tunnel)) is not None:
+                    moved.endpoint = event.endpoint
             case Retired():
                 self.draining.retired(event.tunnel)
             case Rotate():

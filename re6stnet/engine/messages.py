@@ -117,6 +117,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """The peer of a tunnel sends from another place than before; our packets go there."""
+
+    tunnel: str
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
 class Retired:
     """babeld has given up the tunnel; its device is still there."""
 
@@ -225,6 +233,7 @@ Event = (
     | Prepared
     | Created
     | Broken
+    | PeerMoved
     | Retired
     | Rotate
     | NeighbourChanged

@@ -19,6 +19,7 @@ from re6stnet.adapters.routing import BabelRouting
 from re6stnet.adapters.store import SqliteStore
 from re6stnet.adapters.tunnels import TunnelManager
 from re6stnet.adapters.wireguard import DeviceHandle, WireguardDevices, WireguardTunnel
+from re6stnet.adapters.wireguard_uapi import DeviceState
 from tests.helpers.node_certificates import NETWORK
 from tests.helpers.node_fakes import Collected, FakeBabeldSupervisor
 
@@ -35,6 +36,8 @@ class Machine:
     fail: dict[str, Exception] = field(default_factory=dict)
     devices: dict[str, asyncio.Event] = field(default_factory=dict)
     """By name; the event: its process has ended."""
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    """Where a device sends to, if its peer has moved."""
     ports: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     """One-port rules: local port and sources."""
 
@@ -98,6 +101,9 @@ class _Carrier:
 
 
 class _Wireguard(_Carrier):
+    async def state(self, device: str) -> DeviceState:
+        return DeviceState(0, 0, 0, 0, self._machine.endpoints.get(device))
+
     async def create(self, tunnel: WireguardTunnel) -> DeviceHandle:
         self._make(tunnel.device)
         return DeviceHandle(tunnel.device, {"pid": 7})

@@ -10,7 +10,7 @@ import pytest
 
 from re6st_core.address import IPAddress
 from re6st_core.errors import RouterError
-from re6stnet.adapters.moving import follow_addresses
+from re6stnet.adapters.moving import follow_addresses, follow_peers
 from re6stnet.adapters.netlink import Kernel
 from tests.helpers.namespace_tests import namespaces
 
@@ -66,6 +66,19 @@ async def test_news_that_change_nothing_and_the_loss_of_all_are_none(host: Host)
         async with asyncio.timeout(5):
             await host.asked.get()
     assert host.moves.empty()
+
+
+async def test_peers_are_looked_at_again_and_again() -> None:
+    looked: asyncio.Queue[None] = asyncio.Queue()
+
+    async def look() -> None:
+        looked.put_nowait(None)
+
+    work = asyncio.create_task(follow_peers(look, every_s=0.001))
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await looked.get()
+    work.cancel()
 
 
 @pytest.mark.root

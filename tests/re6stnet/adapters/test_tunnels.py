@@ -22,6 +22,7 @@ from re6stnet.engine.messages import (
     Broken,
     Created,
     NeighbourChanged,
+    PeerMoved,
     Prepare,
     Prepared,
     Retired,
@@ -157,6 +158,23 @@ async def test_a_tunnel_that_is_not_there_is_retired_all_the_same(machine: Machi
     daemon = Daemon(machine)
     await daemon.tunnels.retire(N)
     assert daemon.told.events == [Retired(N)]
+
+
+async def test_where_a_peer_has_moved_to_is_noted_once(machine: Machine) -> None:
+    daemon = Daemon(machine)
+    await make(daemon, WG)
+    await daemon.tunnels.follow_peers()
+    assert machine.ports == {41258: (UDP, UDP.ip)}
+    moved = Endpoint(ip_address("203.0.113.9"), 4711, Protocol.UDP)
+    machine.endpoints[DEVICE] = moved
+    for _ in range(2):
+        await daemon.tunnels.follow_peers()
+    assert [e for e in daemon.told.events if isinstance(e, PeerMoved)] == [PeerMoved(N, moved)]
+    assert machine.ports == {41258: (moved, moved.ip)}
+    [saved] = machine.store.tunnels()
+    assert saved.record.endpoint == moved
+    await daemon.tunnels.remove(N)
+    assert nothing_left(daemon)
 
 
 async def test_an_openvpn_client_gets_to_babeld_when_its_server_answers(machine: Machine) -> None:

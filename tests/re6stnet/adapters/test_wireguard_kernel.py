@@ -54,6 +54,19 @@ def test_a_device_without_peer_has_never_heard_anything() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_where_a_device_sends_to_is_read_as_it_is_written(host: str) -> None:
+    endpoint = Endpoint(ip_address(host), 1194, Protocol.UDP)
+    message = endpoint_message("re6st0", PEER.public, endpoint)
+    assert decode_device_untrusted(message).endpoint == endpoint
+
+
+def test_a_place_that_no_peer_announces_is_none() -> None:
+    message = endpoint_message("re6st0", PEER.public, Endpoint(ip_address("2001:db8::1"), 1194, Protocol.UDP))
+    nowhere = message.replace(ip_address("2001:db8::1").packed, ip_address("fe80::1").packed)
+    assert decode_device_untrusted(nowhere).endpoint is None
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 def test_configuration_has_one_peer_that_may_route_anything(host: str) -> None:
     config = DeviceConfig(
         private_key=KEY,
