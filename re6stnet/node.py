@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_FIRST_S = 0.3
 """How long the removal of a tunnel waits for the word of it to leave, perhaps through that very tunnel."""
+LAST_WORDS_S, PART_S = 1.5, 0.5
+"""The same when the node stops, and how long it then still forwards: its peers route around it meanwhile."""
 STOP_S = 10.0
 MAX_EVENTS = 10000
 MAX_ACCUSED = 32
@@ -105,6 +107,7 @@ class Node:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lasting: set[asyncio.Task[None]] = set()
         self._work: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
         self._closing: dict[str, asyncio.Task[None]] = {}
         self.accused: dict[Prefix, Prefix] = {}
         """Peers that were cut off, and the prefix that each has taken."""
@@ -132,6 +135,7 @@ class Node:
 
     async def stop(self) -> None:
         """Tell the peers, remove all tunnels, wait until that is done; nothing else is waited for."""
+        self._stopping = True
         for command in self.engine.handle(Stopping(), now=_now()):
             self._execute(command)
         for task in self._tasks - self._lasting - set(self._work.values()):
@@ -248,7 +252,9 @@ class Node:
 
     async def _remove(self, nonce: str, work: asyncio.Task[None] | None) -> None:
         if closing := self._closing.get(nonce):
-            await asyncio.wait([closing], timeout=CLOSE_FIRST_S)
+            await asyncio.wait([closing], timeout=LAST_WORDS_S if self._stopping else CLOSE_FIRST_S)
+            if self._stopping:
+                await asyncio.sleep(PART_S)
         if work is not None and not work.done():
             work.cancel()
             await asyncio.wait([work])

@@ -38,7 +38,7 @@ from re6stnet.engine.messages import (
     Undeliverable,
 )
 from re6stnet.engine.tunnel import Tunnel
-from re6stnet.node import CLOSE_FIRST_S, MAX_EVENTS, STOP_S, Events, Node
+from re6stnet.node import CLOSE_FIRST_S, MAX_EVENTS, PART_S, STOP_S, Events, Node
 from tests.helpers.node_fakes import FakeExplorer, FakeMessenger, FakeTunnels, kinds, peer_error
 from tests.helpers.node_time import elapsed_since, in_virtual_time, settle
 
@@ -272,8 +272,10 @@ def test_stopping_tells_the_peers_and_removes_the_tunnels_while_the_relay_is_sti
         shell.messenger.log = order.append
         shell.node._keep_relay = lambda wanted: order.append(f"relay {wanted}")
         async with shell.running():
+            start = asyncio.get_running_loop().time()
             await shell.node.stop()
             assert order == ["close sent", "remove", "remove done", "relay False"]
+            assert elapsed_since(start) >= PART_S, "peers have had time to route around it"
 
     in_virtual_time(story())
 
