@@ -50,6 +50,9 @@ class InterfaceParameters:
     The defaults are those of a tunnel: metric proportional to delay, 10 per millisecond above a small base
     cost. babeld ignores parameters for an interface it has already: flush it first.
 
+    ``rtt_decay``, in 256ths, is twice babeld's own: the first round trip that a babeld sees while it starts
+    is often much too long, and kept the best way from being used for 25 s.
+
     ``link_quality`` makes the cost follow the share of hellos that arrive (ETX); without it babeld gives a
     neighbour up after two missed ones.  Measured with hello 1 s (docs/decisions/0008-babeld-settings.md): a
     silent neighbour is given up after 2.5 to 3.6 s without, 12.1 to 14.3 s with it (cost 256 after 6 s); a
@@ -64,7 +67,7 @@ class InterfaceParameters:
     rtt_min_ms: int | None = 1
     rtt_max_ms: int | None = 500
     max_rtt_penalty: int | None = 5000
-    rtt_decay: int | None = 42
+    rtt_decay: int | None = 85
     split_horizon: bool | None = None
     link_quality: bool | None = True
     key: str | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -30,9 +30,13 @@ INFINITY: Final = 65535
 class RouteHolder:
     """Follows babeld's routes, by :meth:`follow`; to be used by one event loop."""
 
-    def __init__(self, kernel: KernelRoutes, *, hold_s: float = HOLD_S) -> None:
+    def __init__(
+        self, kernel: KernelRoutes, *, hold_s: float = HOLD_S, settled: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``settled``: babeld is there and has converged; before, it takes nothing away by silence."""
         self._kernel = kernel
         self._hold_s = hold_s
+        self._settled = settled
         self._held: dict[IPv6Network, NextHop] = {}
         self._ends: dict[IPv6Network, asyncio.TimerHandle] = {}
 
@@ -57,8 +61,7 @@ class RouteHolder:
                 end.cancel()
         self._hold({prefix: hop for prefix, hop in new.items() if self._held.get(prefix) != hop})
         for prefix in lost - new.keys() - self._ends.keys():
-            later = asyncio.get_running_loop().call_later
-            self._ends[prefix] = later(self._hold_s, self._let_go, prefix)
+            self._let_go_later(prefix)
 
     def hold_again(self) -> None:
         """Put everything back: somebody has removed the leftovers of an earlier babeld."""
@@ -71,7 +74,14 @@ class RouteHolder:
         except RouterError as exc:  # without it all works, with a gap now and then
             log.warning("%s", exc)
 
+    def _let_go_later(self, prefix: IPv6Network) -> None:
+        loop = asyncio.get_running_loop()
+        self._ends[prefix] = loop.call_later(self._hold_s, self._let_go, prefix)
+
     def _let_go(self, prefix: IPv6Network) -> None:
+        if not self._settled():
+            self._let_go_later(prefix)
+            return
         del self._ends[prefix]
         hop = self._held.pop(prefix)
         try:

@@ -79,7 +79,7 @@ class BabeldSupervisor:
         self._silent_s = silent_s
         self._on_event = on_event
         self._kernel = KernelRoutes(config.network, config.address)
-        self.holder = RouteHolder(self._kernel)
+        self.holder = RouteHolder(self._kernel, settled=self._is_settled)
         self._state_path = config.state_file.with_name(config.state_file.name + ".json")
         self._state = BabeldState(router_id="", seqno=0)
         self._process: DetachedProcess | None = None
@@ -226,6 +226,9 @@ class BabeldSupervisor:
         except TimeoutError:
             log.error("babeld %d answers no command for %g s and is killed", process.pid, self._silent_s)
             process.send_signal(signal.SIGKILL)
+
+    def _is_settled(self) -> bool:
+        return self._settled.is_set() and self._client is not None and self._client.state.connected
 
     async def wait_settled(self) -> None:
         """Wait until the kernel's routes are babeld's and nothing else."""

@@ -128,6 +128,9 @@ class TunnelManager:
             rtt_min_ms=network.rtt_min_ms,
             rtt_max_ms=network.rtt_max_ms,
             max_rtt_penalty=network.max_rtt_penalty,
+            # One peer on each device: what we go through it for is no news to it.  A babeld that starts anew,
+            # and has forgotten its feasibility distances, would believe it, and send our packets back.
+            split_horizon=True,
             key=KEY_NAME if network.mac_epoch else None,
         )
 
@@ -138,7 +141,9 @@ class TunnelManager:
         A client's hellos, by which the server's babeld gives it up, come a little more often.
         """
         hello_s = TCP_HELLO_SHARE * min(self._parameters().hello_s, TCP_HELLO_S)
-        return dataclasses.replace(self.interface, hello_interval_s=hello_s, link_quality=False)
+        return dataclasses.replace(
+            self.interface, hello_interval_s=hello_s, link_quality=False, split_horizon=False
+        )
 
     def _interface(self, saved: SavedTunnel) -> InterfaceParameters:
         return self.interface if saved.record.transport == WIREGUARD else self.tcp_interface

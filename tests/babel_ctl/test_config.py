@@ -39,7 +39,7 @@ def test_only_the_own_subnet_is_announced_and_only_the_network_accepted() -> Non
 
 def test_a_tunnels_metric_follows_its_delay() -> None:
     assert InterfaceParameters().statement("t0") == (
-        "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 42 "
+        "interface t0 type tunnel rxcost 16 rtt-min 1 rtt-max 500 max-rtt-penalty 5000 rtt-decay 85 "
         "link-quality true"
     )
 

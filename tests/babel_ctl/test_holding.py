@@ -75,6 +75,22 @@ async def test_what_is_lost_is_held_a_moment_longer(
     assert len(holder) == 0
 
 
+async def test_a_babeld_that_is_away_or_has_not_converged_takes_nothing_away(kernel: FakeKernel) -> None:
+    settled = False
+    holder = RouteHolder(cast(KernelRoutes, kernel), hold_s=0.01, settled=lambda: settled)
+    holder.follow([route(B)], [])
+    holder.follow([], [route(B)])
+    first = holder._ends[D]
+    async with asyncio.timeout(5):
+        while holder._ends[D] is first:  # noqa: ASYNC110 - a timer of the loop is waited for
+            await asyncio.sleep(0)
+    assert kernel.held == {D: (B, "to1")}
+    settled = True
+    async with asyncio.timeout(5):
+        await kernel.changed.wait()
+    assert kernel.held == {}
+
+
 async def test_another_way_is_held_in_its_place(holder: RouteHolder, kernel: FakeKernel) -> None:
     holder.follow([route(B)], [])
     holder.follow([route(C)], [route(B)])

@@ -25,7 +25,7 @@ UPDATE_S = 4.0
 """Interval of periodic updates."""
 SMOOTHING_S = 4.0
 """Half-life of babeld's smoothed metric: a better route must stay better for about as long to be taken."""
-RTT_DECAY = 42 / 256
+RTT_DECAY = 85 / 256
 SAMPLE_S = 60.0
 """How often the smoothed RTT is drawn anew; babeld does so each hello, which changes little."""
 WORTH_TELLING = 0.05

@@ -32,7 +32,7 @@ CERTIFICATE = 495
 """DER of a node's certificate."""
 SIGNATURE = 72
 """DER of an ECDSA signature with P-256, at most."""
-PARAMETERS = 370
+PARAMETERS = 438
 """Signed network parameters without revoked nodes."""
 
 WG_INITIATION, WG_RESPONSE, WG_KEEPALIVE = (IP_UDP + size for size in (148, 92, 32))

@@ -227,9 +227,12 @@ async def test_a_client_knows_the_server_by_the_address_that_all_clients_see(mac
 
 async def test_what_the_network_says_of_metrics_reaches_babeld(machine: Machine) -> None:
     tunnels = Daemon(machine).tunnels
-    assert (tunnels.interface.rxcost, tunnels.interface.link_quality) == (32, True)
-    assert (tunnels.tcp_interface.rxcost, tunnels.tcp_interface.link_quality) == (32, False)
-    assert tunnels.tcp_interface.hello_interval_s == 0.375
+    wireguard, tcp = tunnels.interface, tunnels.tcp_interface
+    assert (wireguard.rxcost, wireguard.link_quality, wireguard.split_horizon) == (32, True, True)
+    assert (tcp.rxcost, tcp.link_quality, tcp.split_horizon) == (32, False, False), (
+        "several clients share one"
+    )
+    assert tcp.hello_interval_s == 0.375
 
 
 async def test_the_mapped_address_is_asked_from_the_very_port(machine: Machine) -> None:
