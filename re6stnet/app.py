@@ -174,6 +174,7 @@ class Daemon:
             protocols=self._protocols,
             own_addresses=lambda: self._own_addresses(kernel),
             rng=self._rng,
+            memory=self._store,
             post=self._events.post,
         )
 

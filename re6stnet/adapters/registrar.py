@@ -11,10 +11,11 @@ import random
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
-from re6st_core.address import Endpoint, IPAddress, Protocol
+from re6st_core.address import Endpoint, IPAddress, Protocol, decode_endpoints_untrusted, format_endpoints
 from re6st_core.errors import RegistryError, WireError
 from re6st_core.netparams import NetworkParameters, SignedParameters
 from re6stnet.adapters.parameters import ParametersKeeper
+from re6stnet.adapters.store import SqliteStore
 from re6stnet.engine.messages import EndpointsChanged, PeerSeen, PeersLearned
 from re6stnet.ports import Post
 from registry.client import RegistryClient
@@ -28,6 +29,7 @@ REFRESH_S = 3600.0
 SOON_S = 0.5
 """Within that time the nodes on the relay ask for parameters of which the registry has told."""
 TOO_MANY = 429
+_ENDPOINTS = "endpoints"
 _T = TypeVar("_T")
 
 
@@ -50,6 +52,7 @@ class Registrar:
         own_addresses: Callable[[], Awaitable[Collection[IPAddress]]],
         rng: random.Random,
         post: Post,
+        memory: SqliteStore,
     ) -> None:
         self._client = client
         self._keeper = keeper
@@ -61,7 +64,9 @@ class Registrar:
         self._rng = rng
         self._post = post
         self._fetching: asyncio.Task[None] | None = None
-        self.endpoints: tuple[Endpoint, ...] = self._endpoints_at(announced)
+        self._memory = memory
+        # Until the registry tells: a daemon that is restarted would else give up tunnels as one behind a NAT.
+        self.endpoints: tuple[Endpoint, ...] = self._endpoints_at(announced) or self._remembered()
         self.last_error = ""
         """Why the registry could not be asked the last time; empty: it answered."""
 
@@ -93,6 +98,7 @@ class Registrar:
             endpoints = self._endpoints_at((response.observed.ip,)) if reachable else ()
             if endpoints != self.endpoints:
                 self.endpoints = endpoints
+                self._memory.save_value(_ENDPOINTS, format_endpoints(endpoints).encode())
                 log.info("reachable at %s", ", ".join(map(str, endpoints)) or "no address: behind a NAT")
                 self._post(EndpointsChanged(endpoints))
                 response = await self._asked(self._client.bootstrap(endpoints))
@@ -150,6 +156,14 @@ class Registrar:
             raise
         self.last_error = ""
         return answer
+
+    def _remembered(self) -> tuple[Endpoint, ...]:
+        try:
+            found = decode_endpoints_untrusted((self._memory.value(_ENDPOINTS) or b"").decode())
+        except (WireError, UnicodeDecodeError) as exc:
+            log.warning("our remembered endpoints are unreadable: %s", exc)
+            return ()
+        return self._endpoints_at(tuple(dict.fromkeys(endpoint.ip for endpoint in found)))
 
     def _endpoints_at(self, addresses: tuple[IPAddress, ...]) -> tuple[Endpoint, ...]:
         return tuple(

@@ -16,7 +16,7 @@ answer keeps its tunnel.  Both may ask at once.
 import random
 from dataclasses import dataclass
 
-from re6st_core.peer_wire import AGREE, ASK, DONE, MAX_NEIGHBOURS, MAX_REASON, REFUSE, Drain
+from re6st_core.peer_wire import AGREE, ASK, DONE, MAX_NEIGHBOURS, MAX_REASON, REFUSE, Close, Drain
 from re6st_core.prefix import Prefix
 from re6stnet.engine.budgets import Budgets
 from re6stnet.engine.messages import Command, Remove, Retire, Send
@@ -161,6 +161,20 @@ class Drainer:
         carried = frozenset(self._routes.carried(tunnel.nonce))
         self._drained[tunnel.nonce] = _Drained(tunnel, reason, carried)
         return [Retire(tunnel.nonce)]
+
+    def closed(self, close: Close, *, now: float) -> list[Command]:
+        """The peer ends a tunnel without asking, as a node does that stops; it forwards for a moment yet.
+
+        Nothing if the tunnel does not work, or is none of the peer's: that is not a drain.
+        """
+        tunnel = self._tunnels.get(close.nonce)
+        if tunnel is None or tunnel.peer != close.sender or tunnel.state is not State.ACTIVE:
+            return []
+        self._peers.closed(tunnel.peer, now=now, rng=self._rng)
+        commands = self._begin(tunnel, f"closed by the peer: {close.reason}", now=now)
+        drained = self._drained[tunnel.nonce]
+        drained.done = drained.peer_done = True  # there is nobody to tell
+        return commands
 
     def retired(self, nonce: str) -> None:
         """babeld has let go of a tunnel."""

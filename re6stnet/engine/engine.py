@@ -187,7 +187,8 @@ class Engine:
                     self._hints = (*answer.alternatives, *self._hints)[:MAX_HINTS]
                 return self._changed(self.tunnels.answered(answer, event.serial, now=now), now)
             case Received(message=Close() as close):
-                return self._changed(self.tunnels.closed(close, now=now), now)
+                ended = self.draining.closed(close, now=now) or self.tunnels.closed(close, now=now)
+                return self._changed(ended, now)
             case Received(message=Drain() as drain):
                 return self._changed(self.draining.received(drain, now=now), now)
             case PeerMoved():

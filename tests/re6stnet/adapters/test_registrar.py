@@ -101,6 +101,7 @@ def registrar(
         cast(RegistryClient, client), ParametersKeeper(CA.certificate, store, told, own_serial=lambda: 1),
         port=1194, announced=announced,
         country=country, protocols=protocols, own_addresses=own_addresses, rng=random.Random(1), post=told,
+        memory=store,
     )  # fmt: skip
 
 
@@ -319,3 +320,22 @@ async def test_garbage_on_the_wire_is_one_known_error(store: SqliteStore, answer
         assert f"127.0.0.1:{https}" in one.last_error
     server.close()
     await server.wait_closed()
+
+
+async def test_a_restarted_daemon_knows_where_it_was_reachable(store: SqliteStore) -> None:
+    first = registrar(FakeClient(), store, Collected())
+    assert not first.endpoints
+    await first.bootstrap()
+    assert {e.ip for e in first.endpoints} == {PUBLIC}
+    assert registrar(FakeClient(), store, Collected()).endpoints == first.endpoints
+    behind_nat = registrar(FakeClient(observed=ip_address("203.0.113.1")), store, Collected())
+    await behind_nat.bootstrap()
+    assert registrar(FakeClient(), store, Collected()).endpoints == ()
+
+
+async def test_unreadable_memories_of_endpoints_are_none(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save_value("endpoints", b"\xff")
+    assert registrar(FakeClient(), store, Collected()).endpoints == ()
+    assert "unreadable" in caplog.text

@@ -1,5 +1,6 @@
 """Tunnels that end by agreement: both ends, and messages that are lost, doubled, late or hostile."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from re6st_core.peer_wire import AGREE, ASK, DONE, REFUSE, WIREGUARD, Drain
+from re6st_core.peer_wire import AGREE, ASK, DONE, REFUSE, WIREGUARD, Close, Drain
 from re6st_core.prefix import Prefix
 from re6stnet.engine.draining import (
     ASK_AGAIN_S,
@@ -253,6 +254,17 @@ def test_a_flood_of_questions_gets_a_bounded_number_of_answers(a: End) -> None:
     for _ in range(100):
         a.hear(ASK, nonce=OTHER)
     assert len(a.sent) == ASK_BURST
+
+
+def test_a_peer_that_stops_is_left_at_once_and_its_packets_are_taken_a_moment_longer(a: End) -> None:
+    close = Close(sender=B, recipient=A, nonce=NONCE, expires=0, reason="the node stops")
+    a.do(a.drainer.closed(dataclasses.replace(close, sender=FAR), now=a.now))
+    assert not a.retired
+    a.do(a.drainer.closed(close, now=a.now))
+    assert (a.retired, a.removed, a.sent) == ([NONCE], [], [])
+    a.pass_time(LINGER_S)
+    assert a.removed == [NONCE]
+    assert a.drainer.closed(close, now=a.now) == []
 
 
 def test_a_device_that_breaks_while_draining_is_removed_at_once(a: End) -> None:
