@@ -115,6 +115,10 @@ class Registry:
             return publication
         return self._look(now)
 
+    def newest(self, now: datetime) -> Publication:
+        """The same, looked for now, however lately that was done."""
+        return self._look(now)
+
     def _look(self, now: datetime) -> Publication:
         try:
             with self.database.read() as transaction:

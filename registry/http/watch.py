@@ -4,7 +4,7 @@
     on the relay        all, in random order, BATCH at a time: who is there hangs by fewer than two tunnels
 
 No more is needed: nodes tell their neighbours.  Another process may make the parameters (``node revoke``), so
-that the database is looked at every second, while anybody waits.
+that the database is looked at twice a second, while anybody waits.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PLACES = 8
 """Members that may wait at one time."""
 AGAIN_S = 1200
 """When those come again for whom there is no place."""
-LOOK_S = 1.0
+LOOK_S = 0.5
 BATCH, BATCH_EVERY_S = 32, 0.1
 """Members on the relay that are told at one time: they will ask for the parameters."""
 
@@ -64,7 +64,9 @@ class Watch:
         while True:
             if self._waiting or self._hub.members or not self._version:
                 try:
-                    version = (await self._context.published()).parameters.version
+                    now = self._context.now()
+                    newest = await self._context.run(self._context.registry.newest, now)
+                    version = newest.parameters.version
                 except (StoreFailedError, StoreFullError) as exc:
                     _log.warning("whether there are newer parameters is not known: %s", exc)
                 else:

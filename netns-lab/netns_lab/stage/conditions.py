@@ -60,7 +60,9 @@ class _Both(Condition):
         return f"{self.first} and {self.second}"
 
     async def missing(self, scene: Scene) -> list[str]:
-        return [*await self.first.missing(scene), *await self.second.missing(scene)]
+        # At the same time: a figure measures until all of it holds, and each look takes a while.
+        first, second = await asyncio.gather(self.first.missing(scene), self.second.missing(scene))
+        return first + second
 
 
 @dataclass(frozen=True, slots=True)
