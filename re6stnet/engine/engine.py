@@ -387,6 +387,7 @@ class Engine:
         if decision.open and under_way >= MAX_ATTEMPTS:
             return commands  # the end of one of them brings the next selection
         for prefix in decision.open[: MAX_ATTEMPTS - under_way]:
+            self.rounds.scout.drew()
             commands += self.tunnels.open(self.peers.get(prefix), now=now)
         if refresh_due:
             self._refresh_at = now + self.parameters.tunnel_refresh_s

@@ -130,14 +130,14 @@ class Rounds:
         for peer in self._asked:
             if peer not in with_room:
                 self.scout.in_vain(peer, now=now)
-        self.swaps = deque(decide(view.with_survey(survey), rng=self._rng).swaps)
+        self.swaps = deque(decide(view.with_survey(survey, self.scout.may_swap(now)), rng=self._rng).swaps)
 
     def began(self, swap: Swap[Prefix], nonce: str, *, now: float) -> None:
         """The first half of a swap is under way: this is the new tunnel."""
         self._chosen.add(nonce)
         old = self._tunnels.get(swap.tunnel)
         if old is not None:
-            self.scout.given_up(old.peer, now=now)
+            self.scout.swapped(old.peer, now=now)
 
     def was_drawn(self, nonce: str) -> bool:
         """Whether a tunnel was opened by chance; those of an earlier daemon count as such."""

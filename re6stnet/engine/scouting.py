@@ -33,6 +33,9 @@ GIVEN_UP_S = 300.0
 """How long a peer is left alone whose tunnel we gave up: it stops two tunnels from taking turns."""
 FULL_S = 90.0
 """How long a peer is left alone that takes no more tunnels, or does not answer."""
+SWAP_BURST, SWAP_EVERY_S = 20.0, 150.0
+"""How many tunnels a node may swap at first, and how often after that: delays that change all the time must
+not keep tunnels changing with them.  A tunnel that was lost and drawn anew may be swapped besides."""
 FADING = 0.9
 """Of what a candidate would have brought, what we still expect of it a round later."""
 BUSIEST = 64
@@ -69,6 +72,7 @@ class Scout(Generic[Peer]):
 
     def __init__(self) -> None:
         self._notes: dict[Peer, Note] = {}
+        self._swaps, self._since = SWAP_BURST, 0.0
 
     def __len__(self) -> int:
         return len(self._notes)
@@ -121,8 +125,19 @@ class Scout(Generic[Peer]):
         for peer, worth in expected.items():
             self._note(peer).worth = worth
 
-    def given_up(self, peer: Peer, *, now: float) -> None:
-        """Our tunnel to it has made room for a better one."""
+    def may_swap(self, now: float) -> int:
+        """How many tunnels may be swapped now."""
+        self._swaps = min(SWAP_BURST, self._swaps + max(0.0, now - self._since) / SWAP_EVERY_S)
+        self._since = now
+        return int(self._swaps)
+
+    def drew(self) -> None:
+        """A tunnel was opened by chance: it may be swapped for a better one."""
+        self._swaps = min(SWAP_BURST, self._swaps + 1)
+
+    def swapped(self, peer: Peer, *, now: float) -> None:
+        """Our tunnel to this peer makes room for a better one."""
+        self._swaps -= 1
         self._note(peer).ask_at = now + GIVEN_UP_S
 
     def in_vain(self, peer: Peer, *, now: float) -> None:

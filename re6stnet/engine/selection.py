@@ -88,13 +88,15 @@ class View(Generic[Peer]):
     client_count: int
     swapping: int = 0
     """So many tunnels more than wanted are open until they work and others are closed for them."""
+    may_swap: int = MAX_SWAPS
+    """So many swaps are allowed now, as far as time is concerned."""
     neighbours: Collection[Peer] = ()
     """Peers that the operator wants a tunnel with."""
     survey: Survey[Peer] | None = None
 
-    def with_survey(self, survey: Survey[Peer]) -> "View[Peer]":
+    def with_survey(self, survey: Survey[Peer], may_swap: int) -> "View[Peer]":
         """The same, and what a round has found."""
-        return replace(self, survey=survey)
+        return replace(self, survey=survey, may_swap=may_swap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,14 @@ def decide(view: View[Peer], *, rng: random.Random) -> Decision[Peer]:
     if view.survey is None:
         return Decision()
     return Decision(
-        swaps=tuple(_swaps(view.survey, may_go, set(view.candidates) - held, MAX_SWAPS - view.swapping))
+        swaps=tuple(
+            _swaps(
+                view.survey,
+                may_go,
+                set(view.candidates) - held,
+                min(MAX_SWAPS - view.swapping, view.may_swap),
+            )
+        )
     )
 
 

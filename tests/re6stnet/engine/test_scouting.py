@@ -13,6 +13,8 @@ from re6stnet.engine.scouting import (
     PROBE_AGAIN_S,
     PROBES,
     SILENT_S,
+    SWAP_BURST,
+    SWAP_EVERY_S,
     Scout,
     draw_sample,
 )
@@ -72,9 +74,21 @@ def test_what_was_expected_fades_until_it_is_asked_again() -> None:
 def test_a_peer_that_was_given_up_is_not_asked_at_once() -> None:
     scout: Scout[str] = Scout()
     scout.probed("a", 1, now=0)
-    scout.given_up("a", now=0)
+    scout.swapped("a", now=0)
     assert scout.whom_to_ask({"a": 9}, now=GIVEN_UP_S - 1, rng=rng()) == []
     assert scout.whom_to_ask({"a": 9}, now=GIVEN_UP_S, rng=rng()) == ["a"]
+
+
+def test_swaps_are_many_at_first_and_rare_later_but_for_tunnels_that_were_lost() -> None:
+    scout: Scout[int] = Scout()
+    for peer in range(int(SWAP_BURST)):
+        assert scout.may_swap(0.0) > 0
+        scout.swapped(peer, now=0)
+    assert scout.may_swap(SWAP_EVERY_S - 1) == 0
+    assert scout.may_swap(SWAP_EVERY_S) == 1
+    scout.drew()
+    assert scout.may_swap(SWAP_EVERY_S) == 2
+    assert scout.may_swap(1e6) == SWAP_BURST
 
 
 def test_notes_are_bounded() -> None:

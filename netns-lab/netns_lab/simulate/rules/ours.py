@@ -124,6 +124,7 @@ class OurRule:
         for peer in decision.open:
             if self._open(node, peer):
                 self._nodes[node].drawn.add(peer)
+                self._nodes[node].scout.drew()
             else:
                 refused.add(peer)
         for swap in decision.swaps:
@@ -132,7 +133,7 @@ class OurRule:
             if self._open(node, swap.peer) and self._senses.is_expendable(node, old):
                 self._senses.close(node, old, OUR_CLOSE)
                 self._nodes[node].drawn.discard(old)
-                self._nodes[node].scout.given_up(old, now=self._now)
+                self._nodes[node].scout.swapped(old, now=self._now)
         return bool(decision.open)
 
     def _view(self, node: int, refused: set[int], survey: Survey[int] | None) -> View[int]:
@@ -142,6 +143,7 @@ class OurRule:
             candidates=tuple(peer for peer in known if peer not in tunnels and peer not in refused),
             client_count=self._limits.open,
             survey=survey,
+            may_swap=self._nodes[node].scout.may_swap(self._now),
         )
 
     @property
