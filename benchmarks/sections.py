@@ -35,6 +35,12 @@ one-port rules cost. A bound counts as missed when the whole interval is below i
 by more than the rules cost, and nothing explains a ratio above 1: read these as "no loss to be seen".""",
     ),
     Section(
+        "idle",
+        "A node that carries nothing",
+        """\
+A node with twenty WireGuard tunnels, 20 ms each, none of which carries traffic: probes, Babel, selection.""",
+    ),
+    Section(
         "babel_reader",
         "Reading babeld's table",
         """\
