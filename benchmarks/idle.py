@@ -2,9 +2,9 @@
 
     python -m benchmarks.idle [--tunnels N] [--seconds S] [--quick] [--json]      (root)
 
-One node opens WireGuard tunnels to the others, which open none.  Once Babel hears all of them, and after a
-while for the first measurements to be over, the processor time of its daemon and of what it started is read
-at both ends of a quiet time, and its memory at the end.
+One node opens WireGuard tunnels to many others, which open two each.  Once Babel hears all of them, and
+after a while for the first measurements to be over, the processor time of its daemon and of what it started
+is read at both ends of a quiet time, and its memory at the end.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.result import Figure, Measured, figure, run
+from netns_lab.building import outer_interface
 from netns_lab.cleanup import processes_inside
 from netns_lab.lab import Lab
 from netns_lab.mesh import Mesh
@@ -24,6 +25,8 @@ from re6st_core.errors import RouterError
 
 HUB = "hub"
 CORE_PERCENT, RSS_MB = 0.5, 64
+OTHERS_OPEN = 2
+"""Tunnels: so that they hear of each other, and the hub of all of them."""
 SETTLE_S = 20.0
 """Babel's smoothed RTT, first selections and the registry's answers are over by then."""
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -34,7 +37,7 @@ def star(tunnels: int) -> Topology:
     """A registry, the hub, and as many others as it is to have tunnels."""
     document = {
         "site": [{"name": "registry"}, {"name": HUB}, {"name": "n", "count": tunnels}],
-        "defaults": {"client_count": 0},
+        "defaults": {"client_count": OTHERS_OPEN},
         "node": {HUB: {"client_count": tunnels}},
         "delays": {"all_ms": 20},
     }
@@ -64,7 +67,8 @@ def by_program(pids: Iterable[int]) -> dict[str, float]:
 
 def sent_bytes(lab: Lab) -> int:
     """What the hub has sent to the underlay."""
-    return int(lab.machines[HUB].run(["cat", "/sys/class/net/inet/statistics/tx_bytes"]))
+    machine, interface = outer_interface(lab.topology.site_of(HUB))
+    return int(lab.machines[machine].run(["cat", f"/sys/class/net/{interface}/statistics/tx_bytes"]))
 
 
 async def all_active(mesh: Mesh, tunnels: int) -> None:
