@@ -41,6 +41,7 @@ async def test_it_works_with_cached_parameters_and_leaves_no_trace(host: Host) -
         daemon.until(READY)
         during = host.traces()
         assert all(during[name] != before[name] for name in before), "every trace is looked for"
+        daemon.until("no peers from the registry")
         status = await ask_status(host.directory / "run" / "re6stnet.sock")
         assert (status.identity.cn, status.daemon.babeld, status.daemon.parameters) == ("1/16", True, 3)
         assert "cannot be reached" in status.daemon.registry_error
