@@ -15,7 +15,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-PROBES = 64
+PROBES = 56
 """Peers probed in a round."""
 ASKED = 12
 """Peers asked for their distances in a round."""
@@ -23,7 +23,7 @@ ACCEPTED = 3
 """Tunnels that a node takes in a round before it says that it has no room, for the same reason."""
 WIDTH = 192
 """Destinations that they are asked about."""
-ANSWERED = 32
+ANSWERED = 26
 """Questions of others that a node answers in a round: those that everybody asks must not pay for it."""
 MAX_NOTES = 1024
 PROBE_AGAIN_S = 600.0
