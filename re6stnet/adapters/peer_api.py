@@ -34,6 +34,8 @@ MAX_PENDING = 64
 
 MAX_PENDING_PER_PEER = 4
 """Of those, with the certificate of one node: it cannot keep the others from being served."""
+SHARE = 4
+"""Of the places that a path has for itself one node gets one in so many."""
 BODY_S = 5.0
 """How long a message may take to arrive, so that slow senders do not use up the pending ones."""
 
@@ -119,7 +121,7 @@ class PeerApi:
         peer = peer_cn(request.transport)
         if self._pending.total() >= MAX_PENDING or self._pending[peer] >= MAX_PENDING_PER_PEER:
             return _busy()
-        if served.total() >= at_once:
+        if served.total() >= at_once or served[peer] >= max(1, at_once // SHARE):
             return _busy()
         self._pending[peer] += 1
         served[peer] += 1

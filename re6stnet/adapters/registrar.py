@@ -28,7 +28,7 @@ REFRESH_S = 3600.0
 """How often a node asks for which the registry has no place."""
 SOON_S = 0.5
 """Within that time the nodes on the relay ask for parameters of which the registry has told."""
-TOO_MANY = 429
+FORBIDDEN, TOO_MANY = 403, 429
 _ENDPOINTS = "endpoints"
 _T = TypeVar("_T")
 
@@ -122,8 +122,11 @@ class Registrar:
                     self.last_error = ""  # it answers
                     delay_s, retry_s, last_retry_s = REFRESH_S, FIRST_RETRY_S, REFRESH_S
                 else:
-                    log.info(
-                        "network parameters stay as they are: %s; next try in about %.0f s", exc, retry_s
+                    # 403: our certificate is not accepted, as when it is revoked; and that does not pass.
+                    refused = isinstance(exc, RefusedError) and exc.status == FORBIDDEN
+                    level = logging.WARNING if refused else logging.INFO
+                    log.log(
+                        level, "network parameters stay as they are: %s; next try in %.0f s", exc, retry_s
                     )
                     delay_s, retry_s = retry_s, min(2 * retry_s, last_retry_s)
             await asyncio.sleep(delay_s * self._rng.uniform(0.75, 1.25))

@@ -17,7 +17,7 @@ from re6stnet.adapters.peer_http import PeerHttp
 from re6stnet.engine.spread import Exchange, Spread
 
 log = logging.getLogger(__name__)
-AT_ONCE = 4
+AT_ONCE = 8
 """Exchanges of others served at one time: each may bring a megabyte."""
 LOOK_S = 1.0
 """How often to look who is a neighbour."""

@@ -21,12 +21,13 @@ from re6stnet.adapters.peer_api import (
     MAX_PENDING,
     MAX_PENDING_PER_PEER,
     MESSAGE_PATH,
+    SHARE,
     PeerApi,
 )
 from re6stnet.adapters.tls_listener import MAX_CONNECTIONS
 from tests.helpers.node_certificates import NETWORK, authority, load, write_node
 
-FEW = "/v1/few"
+FEW, SOME = "/v1/few", "/v1/some"
 A, B = Prefix(16, 1), Prefix(16, 2)
 ENDPOINT = Endpoint(ipaddress.ip_address("198.51.100.1"), 1194, Protocol.UDP, "FR")
 
@@ -56,6 +57,7 @@ async def door(
     api = PeerApi(mine.server_context(), lambda: (ENDPOINT,), lambda: frozenset(revoked))
     api.serve(MESSAGE_PATH, handler)
     api.serve(FEW, handler, limit=10, at_once=1)
+    api.serve(SOME, handler, limit=10, at_once=SHARE)
     port = await api.listen("127.0.0.1", 0)
     connector = aiohttp.TCPConnector(ssl=peer.client_context(), limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -191,3 +193,22 @@ async def test_who_is_revoked_on_an_open_connection_gets_no_answer_any_more(tmp_
         revoked.add(1)
         with pytest.raises(aiohttp.ClientError):
             await d.post()
+
+
+async def test_one_member_does_not_get_all_places_of_a_path(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def wait(_peer: str, data: bytes) -> bytes | None:
+        if data == b"slow":
+            await go.wait()
+        return data
+
+    async with door(tmp_path, wait) as d:
+        slow = [asyncio.create_task(d.post(b"slow", SOME)) for _ in range(2)]
+        refused, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result()[0] for task in refused] == [503]
+        other = aiohttp.TCPConnector(ssl=load(tmp_path / "2-16").client_context())
+        async with aiohttp.ClientSession(connector=other) as session:
+            assert await Door(d.api, session, d.port).post(b"quick", SOME) == (200, b"quick")
+        go.set()
+        await asyncio.gather(*slow)

@@ -339,3 +339,23 @@ async def test_unreadable_memories_of_endpoints_are_none(
     store.save_value("endpoints", b"\xff")
     assert registrar(FakeClient(), store, Collected()).endpoints == ()
     assert "unreadable" in caplog.text
+
+
+def test_that_the_registry_does_not_accept_us_any_more_is_a_warning(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(FakeClient):
+        async def parameters_after(self, version: int) -> SignedParameters | None:
+            raise RefusedError("http://registry.example/ answered 403: 1/16 is revoked", 403)
+
+    async def story() -> None:
+        cache(store, 1)
+        one = registrar(Refusing(), store, Collected())
+        await one.first_parameters()
+        refreshing = asyncio.create_task(one.refresh())
+        await asyncio.sleep(1)
+        refreshing.cancel()
+        assert "1/16 is revoked" in one.last_error
+
+    in_virtual_time(story())
+    assert any(record.levelname == "WARNING" and "is revoked" in record.message for record in caplog.records)
