@@ -8,13 +8,13 @@
  */
 #include <arpa/inet.h>
 #include <linux/filter.h>
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -33,6 +33,7 @@
 
 typedef struct {
     int fd, allowed, paused;
+    char device[IF_NAMESIZE];
     uint16_t id;                /* of all its echo requests, so that connection tracking has one entry for them */
     struct sockaddr_in6 address;
     uint8_t tokens[RING][TOKEN];
@@ -43,10 +44,11 @@ typedef struct {
 struct prober {
     pthread_mutex_t lock;
     pthread_t thread;
-    int running, stop, epoll_fd, wake_fd, event_fd, netlink_fd;
+    int running, stop, epoll_fd, wake_fd, event_fd, stats_fd;
     probing probing;
     peer peers[MAX_TARGETS];    /* in the order of probing.targets */
     int64_t sampled_at;
+    char devices[1 << 16];
 };
 
 typedef struct { struct icmp6_hdr header; uint8_t token[TOKEN]; } echo;
@@ -128,29 +130,30 @@ static void read_answers(prober *p, uint64_t tag)
     watch(p, t, w, 0);
 }
 
-/* Packets that a device has carried, both ways; -1: not known. */
-static int64_t packets_of(const prober *p, uint32_t ifindex)
+/* The kernel's table of devices, as text; asked in other ways it waits for whoever is making a device, up to a second. */
+static void read_devices(prober *p)
 {
-    struct { struct nlmsghdr header; struct if_stats_msg body; } request = {
-        .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETSTATS, .nlmsg_flags = NLM_F_REQUEST},
-        .body = {.ifindex = ifindex, .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)},
-    };
-    _Alignas(struct nlmsghdr) char buffer[2048];
-    if (send(p->netlink_fd, &request, sizeof request, MSG_DONTWAIT) < 0)
-        return -1;
-    ssize_t n = recv(p->netlink_fd, buffer, sizeof buffer, MSG_DONTWAIT);  /* the kernel answers within send() */
-    const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
-    size_t before = NLMSG_LENGTH(sizeof(struct if_stats_msg));
-    if (n < (ssize_t)(before + sizeof(struct rtattr)) || header->nlmsg_type != RTM_NEWSTATS)
-        return -1;
-    const struct rtattr *attribute = (const struct rtattr *)(buffer + NLMSG_ALIGN(before));
-    struct rtnl_link_stats64 stats = {0};
-    size_t has = (size_t)n - NLMSG_ALIGN(before);
-    if (attribute->rta_type != IFLA_STATS_LINK_64 || attribute->rta_len > has
-        || attribute->rta_len < RTA_LENGTH(4 * sizeof(uint64_t)))
-        return -1;
-    memcpy(&stats, RTA_DATA(attribute), least((int64_t)sizeof stats, attribute->rta_len - RTA_LENGTH(0)));
-    return (int64_t)(stats.rx_packets + stats.tx_packets);
+    size_t n = 0;
+    ssize_t got = 1;
+    while (got > 0 && n < sizeof p->devices - 1) {
+        got = pread(p->stats_fd, p->devices + n, sizeof p->devices - 1 - n, (off_t)n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    p->devices[n] = 0;
+}
+
+/* Packets that a device has carried, both ways; -1: not known. */
+static int64_t packets_of(const prober *p, const char *device)
+{
+    size_t n = strlen(device);
+    for (const char *line = p->devices; line; line = strchr(line, '\n')) {
+        line += strspn(line, " \n");
+        long long in, out;
+        if (strncmp(line, device, n) == 0 && line[n] == ':'
+            && sscanf(line + n + 1, "%*s %lld %*s %*s %*s %*s %*s %*s %*s %lld", &in, &out) == 2)
+            return in + out;
+    }
+    return -1;
 }
 
 /* Tell which tunnels carry packets of others: more than probes and Babel's. */
@@ -158,10 +161,11 @@ static void sample_traffic(prober *p, int64_t now)
 {
     int64_t elapsed = now - p->sampled_at;
     p->sampled_at = now;
+    read_devices(p);
     for (int i = 0; i < p->probing.n; i++) {
         target *t = &p->probing.targets[i];
         peer *w = &p->peers[i];
-        int64_t own = 0, tunnels = 0, packets = packets_of(p, w->address.sin6_scope_id);
+        int64_t own = 0, tunnels = 0, packets = packets_of(p, w->device);
         for (int j = 0; j < p->probing.n; j++)  /* several on an OpenVPN server's device */
             if (p->peers[j].address.sin6_scope_id == w->address.sin6_scope_id) {
                 own += p->probing.targets[j].sent + p->probing.targets[j].answered;
@@ -238,7 +242,7 @@ prober *prober_new(void)
     if (!p)
         return NULL;
     pthread_mutex_init(&p->lock, NULL);
-    p->epoll_fd = p->wake_fd = p->event_fd = p->netlink_fd = -1;
+    p->epoll_fd = p->wake_fd = p->event_fd = p->stats_fd = -1;
     p->probing.margin = MARGIN_US;
     return p;
 }
@@ -248,9 +252,9 @@ int prober_start(prober *p, int event_fd)
     p->event_fd = event_fd;
     p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    p->netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    p->stats_fd = open("/proc/thread-self/net/dev", O_RDONLY | O_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE_TAG};
-    if (p->epoll_fd < 0 || p->wake_fd < 0 || p->netlink_fd < 0
+    if (p->epoll_fd < 0 || p->wake_fd < 0 || p->stats_fd < 0
         || epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
         return errno;
     sigset_t all, before;
@@ -281,7 +285,7 @@ void prober_free(prober *p)
         close_one(p->peers[i].fd);
     close_one(p->epoll_fd);
     close_one(p->wake_fd);
-    close_one(p->netlink_fd);
+    close_one(p->stats_fd);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -329,12 +333,14 @@ static int open_socket(const char *device, const peer *w)
     return -1;
 }
 
-static int open_peer(prober *p, peer *w, uint64_t tag, const char *device, const unsigned char address[16])
+/* Without the lock: the kernel may take a second over it while devices are made.  0 or errno. */
+static int open_peer(const prober *p, peer *w, const char *device, const unsigned char address[16])
 {
     memset(w, 0, sizeof *w);
     w->fd = -1;
     if (!p->running)
         return 0;
+    snprintf(w->device, sizeof w->device, "%s", device);
     w->address.sin6_family = AF_INET6;
     memcpy(&w->address.sin6_addr, address, sizeof w->address.sin6_addr);
     w->address.sin6_scope_id = if_nametoindex(device);
@@ -342,24 +348,28 @@ static int open_peer(prober *p, peer *w, uint64_t tag, const char *device, const
         || (w->fd = open_socket(device, w)) < 0)
         return errno;
     w->allowed = READS;
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
-    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, w->fd, &event) == 0)
-        return 0;
-    int error = errno;
-    close(w->fd);
-    return error;
+    return 0;
 }
 
 int prober_add(prober *p, uint64_t tag, const char *device, const unsigned char address[16], int64_t now)
 {
+    peer w;
+    int error = open_peer(p, &w, device, address);
+    if (error)
+        return error;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
     pthread_mutex_lock(&p->lock);
-    int error = ENOSPC;
-    if (p->probing.n < MAX_TARGETS) {
-        error = open_peer(p, &p->peers[p->probing.n], tag, device, address);
-        if (!error)
-            probing_add(&p->probing, tag, now_for(p, now));
+    if (p->probing.n >= MAX_TARGETS) {
+        error = ENOSPC;
+    } else if (p->running && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, w.fd, &event) < 0) {
+        error = errno;
+    } else {
+        p->peers[p->probing.n] = w;
+        probing_add(&p->probing, tag, now_for(p, now));
     }
     pthread_mutex_unlock(&p->lock);
+    if (error)
+        close_one(w.fd);
     count_up(p->wake_fd);
     return error;
 }

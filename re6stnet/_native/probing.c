@@ -16,7 +16,8 @@
 #define ONE (1 << 16)
 #define LATE_US 150000
 #define SLOW_US 20000
-#define SLOW_FACTOR 4
+#define SLOW_FACTOR 2
+#define SLOW_MOST_US 500000
 #define CALM_US 10000000
 #define WITNESSES 3
 #define WITNESS_AGAIN_US 50000
@@ -216,7 +217,7 @@ static void probing_step(probing *p, int64_t now, send_list *sends)
     if (due < 0)
         return;
     if (now - due > SLOW_US) {
-        p->margin = most_of(p->margin, least(MARGIN_US + SLOW_FACTOR * (now - due), LAST_TIMEOUT_US));
+        p->margin = most_of(p->margin, least(MARGIN_US + SLOW_FACTOR * (now - due), SLOW_MOST_US));
         p->calm_at = now + CALM_US;
     } else if (now >= p->calm_at) {
         p->margin = MARGIN_US;

@@ -30,9 +30,9 @@ NEED, NEED_MAX = 4, 16
 LEAST_LOSS, ONE = 1024, 1 << 16
 """Loss is counted in 65536ths; less than 1024 of them (1.6 %) cannot be told from none."""
 LATE_US = 150_000
-SLOW_US, SLOW_FACTOR, CALM_US = 20_000, 4, 10_000_000
+SLOW_US, SLOW_FACTOR, SLOW_MOST_US, CALM_US = 20_000, 2, 500_000, 10_000_000
 """A step that is later than the first shows a busy machine, whose tunnels are late, too: the margin of all
-time-outs grows by so many times that, for so long."""
+time-outs grows by so many times that, to the third at most, for so long."""
 WITNESSES, WITNESS_AGAIN_US = 3, 50_000
 RING = 32
 MAX_TARGETS = 64
@@ -167,7 +167,7 @@ class Probing:
         if due is None:
             return []
         if now - due > SLOW_US:
-            slow = min(MARGIN_US + SLOW_FACTOR * (now - due), LAST_TIMEOUT_US)
+            slow = min(MARGIN_US + SLOW_FACTOR * (now - due), SLOW_MOST_US)
             self.margin, self._calm_at = max(self.margin, slow), now + CALM_US
         elif now >= self._calm_at:
             self.margin = MARGIN_US

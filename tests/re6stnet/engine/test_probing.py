@@ -222,7 +222,7 @@ def test_on_a_busy_machine_time_outs_are_longer_for_a_while() -> None:
     assert due is not None
     clock.now = due + 50 * MS
     clock.run(5000)
-    assert clock.probing.targets[0].timeout(clock.probing.margin) == usual + 200 * MS
+    assert clock.probing.targets[0].timeout(clock.probing.margin) == usual + 100 * MS
     clock.run(10_000)
     assert clock.probing.targets[0].timeout(clock.probing.margin) == usual
 
