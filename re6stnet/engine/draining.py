@@ -28,6 +28,8 @@ from re6stnet.engine.tunnel import State, Step, Tunnel
 ASK_AGAIN_S, MAX_ASKS = 1.5, 4
 LINGER_S = 1.0
 """How long a tunnel that gets nothing new is kept: longer than a packet is on its way."""
+SETTLED_S = 5.0
+"""How long a tunnel must have worked to count as another way: Babel prefers what it has known for longer."""
 KEPT_S = 60.0
 """How long a tunnel is left alone that the peer did not want to end."""
 ASK_BURST, ASK_EVERY_S, MAX_ASKERS = 10.0, 1.0, 4096
@@ -102,7 +104,7 @@ class Drainer:
         if tunnel.nonce in self._asked or tunnel.state not in _WORKING:
             return []
         self._asked[tunnel.nonce] = _Asked(reason, now + ASK_AGAIN_S)
-        return [self._question(tunnel, reason)]
+        return [self._question(tunnel, reason, now)]
 
     def received(self, message: Drain, *, now: float) -> list[Command]:
         """The peer's word."""
@@ -122,7 +124,7 @@ class Drainer:
         asked = self._asked.get(tunnel.nonce)
         match message.step:
             case "ask":
-                if reason := self._reason_to_keep(tunnel, message):
+                if reason := self._reason_to_keep(tunnel, message, now):
                     return [self._message(tunnel, REFUSE, reason)]
                 self._peers.closed(tunnel.peer, now=now, rng=self._rng)
                 reason = f"left by the peer: {message.reason}"
@@ -137,8 +139,13 @@ class Drainer:
                 return commands
         return []
 
-    def _reason_to_keep(self, tunnel: Tunnel, question: Drain) -> str:
-        if any(t.peer in question.neighbours for t in self._tunnels.active() if t is not tunnel):
+    def _others(self, tunnel: Tunnel, now: float) -> list[Prefix]:
+        """Peers of other tunnels that have worked for so long that routes through them have settled."""
+        active = (t for t in self._tunnels.active() if t is not tunnel and t.nonce not in self._asked)
+        return [t.peer for t in active if now - t.since >= SETTLED_S]
+
+    def _reason_to_keep(self, tunnel: Tunnel, question: Drain, now: float) -> str:
+        if not set(question.neighbours).isdisjoint(self._others(tunnel, now)):
             return ""
         if question.needed:
             return "we have no neighbour in common, and you know no other way"
@@ -204,7 +211,7 @@ class Drainer:
                 self._keep(nonce, "no answer", now)
             elif asked.again_at <= now:
                 asked.again_at, asked.asks = now + ASK_AGAIN_S, asked.asks + 1
-                commands.append(self._question(tunnel, asked.reason))
+                commands.append(self._question(tunnel, asked.reason, now))
         for nonce in [n for n in self._kept if self._tunnels.get(n) is None]:
             del self._kept[nonce]
         for drained in list(self._drained.values()):
@@ -250,8 +257,8 @@ class Drainer:
 
     # --- messages ---------------------------------------------------------------------------------------
 
-    def _question(self, tunnel: Tunnel, reason: str) -> Send:
-        neighbours = [t.peer for t in self._tunnels.active() if t is not tunnel]
+    def _question(self, tunnel: Tunnel, reason: str, now: float) -> Send:
+        neighbours = self._others(tunnel, now)
         needed = not self._routes.expendable(tunnel.nonce)
         message = Drain(
             sender=self._own,
