@@ -258,7 +258,7 @@ class Daemon:
             port=self._settings.port,
             accepted=lambda: tunnels.tcp_clients(),  # noqa: PLW0108 - made below
         )
-        prober = Prober(self._events.post, routed=lambda nonce: bool(engine.routes.carried(nonce)))
+        prober = Prober(self._events.post)
         stack.callback(prober.close)
         prober.start()
         tunnels = self._tunnels = TunnelManager(

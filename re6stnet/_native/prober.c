@@ -178,7 +178,7 @@ static void sample_traffic(prober *p, int64_t now)
         w->packets = packets;
         w->own = own;
         if (t->traffic != (now < w->traffic_until))
-            probing_use(&p->probing, t->tag, now < w->traffic_until, -1, now);
+            probing_use(&p->probing, t->tag, now < w->traffic_until, now);
     }
 }
 
@@ -389,10 +389,10 @@ void prober_remove(prober *p, uint64_t tag, int64_t now)
     pthread_mutex_unlock(&p->lock);
 }
 
-void prober_use(prober *p, uint64_t tag, int traffic, int routed, int64_t now)
+void prober_use(prober *p, uint64_t tag, int traffic, int64_t now)
 {
     pthread_mutex_lock(&p->lock);
-    probing_use(&p->probing, tag, traffic, routed, now_for(p, now));
+    probing_use(&p->probing, tag, traffic, now_for(p, now));
     pthread_mutex_unlock(&p->lock);
     count_up(p->wake_fd);
 }

@@ -24,8 +24,7 @@ void prober_free(prober *p);
 /* Probe the link-local address of a peer on a device.  0 or errno (ENOSPC: too many).  now: for probers without thread. */
 int prober_add(prober *p, uint64_t tag, const char *device, const unsigned char address[16], int64_t now);
 void prober_remove(prober *p, uint64_t tag, int64_t now);
-/* traffic, routed: 0, 1, or -1 as before. */
-void prober_use(prober *p, uint64_t tag, int traffic, int routed, int64_t now);
+void prober_use(prober *p, uint64_t tag, int traffic, int64_t now);
 /* The news since the last call, at most 64; *late: how late the thread ran, 0 if it did not. */
 int prober_take(prober *p, prober_news *news, int64_t *late);
 /* 0, or -1 if there is no such tunnel. */

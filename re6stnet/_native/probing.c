@@ -27,7 +27,7 @@
 
 typedef struct {
     uint64_t tag;
-    int traffic, routed, silent, declared, witnessed, doubt, news;
+    int traffic, silent, declared, witnessed, doubt, news;
     int64_t next_at, interval, again, seq, ring[RING], sent_at, heard_seq, heard_sent, since, forgiven, asked;
     int64_t waiting, burst, burst_at, srtt, rttvar, loss, sent, answered;
 } target;
@@ -87,17 +87,13 @@ static int64_t target_due(const probing *p, const target *t)
 
 static void share(probing *p, int64_t now)
 {
-    int64_t left = most_of(BUDGET_MHZ - 1000 * (int64_t)p->n, 0), with_traffic = 0, with_routes = 0;
-    for (int i = 0; i < p->n; i++) {
+    int64_t left = most_of(BUDGET_MHZ - 1000 * (int64_t)p->n, 0), with_traffic = 0;
+    for (int i = 0; i < p->n; i++)
         with_traffic += p->targets[i].traffic;
-        with_routes += p->targets[i].routed && !p->targets[i].traffic;
-    }
     int64_t first = with_traffic ? least(3000, left / with_traffic) : 0;
-    left -= first * with_traffic;
-    int64_t second = with_routes ? least(3000, left / with_routes) : 0;
     for (int i = 0; i < p->n; i++) {
         target *t = &p->targets[i];
-        t->interval = 1000000000 / (1000 + (t->traffic ? first : t->routed ? second : 0));
+        t->interval = 1000000000 / (1000 + (t->traffic ? first : 0));
         if (!t->silent)
             t->next_at = least(t->next_at, now + t->interval);
     }
@@ -129,13 +125,12 @@ static void probing_remove(probing *p, uint64_t tag, int64_t now)
     share(p, now);
 }
 
-static void probing_use(probing *p, uint64_t tag, int traffic, int routed, int64_t now)
+static void probing_use(probing *p, uint64_t tag, int traffic, int64_t now)
 {
     target *t = probing_find(p, tag);
     if (!t)
         return;
-    t->traffic = traffic < 0 ? t->traffic : traffic;
-    t->routed = routed < 0 ? t->routed : routed;
+    t->traffic = traffic;
     share(p, now);
 }
 

@@ -8,7 +8,6 @@ The thread needs neither the GIL nor the loop: a busy Python makes no tunnel sil
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, Final
@@ -22,8 +21,6 @@ from re6stnet.ports import Post
 
 log = logging.getLogger(__name__)
 
-USE_EVERY_S: Final = 1.0
-"""How often it is looked which tunnels carry routes."""
 MAX_NEWS: Final = 64
 LATE_S: Final = 1.0
 """A thread that is later than this says that the machine, or its clock, stood still."""
@@ -47,17 +44,13 @@ class Probes:
 class Prober:
     """One thread for all tunnels; to be used by one event loop."""
 
-    def __init__(self, post: Post, *, routed: Callable[[str], bool]) -> None:
-        """``routed``: whether packets of the mesh go through a tunnel now."""
+    def __init__(self, post: Post) -> None:
         self._post = post
-        self._routed = routed
         self._prober: Any = None
         self._event_fd = -1
         self._tags: dict[str, int] = {}
         self._names: dict[int, str] = {}
-        self._routes: dict[str, bool] = {}
         self._next_tag = 1
-        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Start the thread.  Raises RouterError."""
@@ -73,8 +66,6 @@ class Prober:
 
     def close(self) -> None:
         """Stop the thread and free everything."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._event_fd >= 0:
             asyncio.get_running_loop().remove_reader(self._event_fd)
         if self._prober is not None:
@@ -91,15 +82,12 @@ class Prober:
         if error:
             raise RouterError(f"cannot probe {device}: {os.strerror(error)}")
         self._tags[nonce], self._names[tag] = tag, nonce
-        if self._timer is None:
-            self._look_at_routes()
 
     def remove(self, nonce: str) -> None:
         """Probe it no more, if it was probed."""
         tag = self._tags.pop(nonce, None)
         if tag is not None:
             del self._names[tag]
-            self._routes.pop(nonce, None)
             lib.prober_remove(self._prober, tag, 0)
 
     def probes(self, nonce: str) -> Probes | None:
@@ -115,16 +103,6 @@ class Prober:
             answered=stats.answered,
             foreign=stats.foreign,
         )
-
-    def _look_at_routes(self) -> None:
-        """Tunnels that carry routes are probed more often, as far as the budget goes."""
-        for nonce, tag in self._tags.items():
-            routed = self._routed(nonce)
-            if self._routes.get(nonce, False) != routed:
-                self._routes[nonce] = routed
-                lib.prober_use(self._prober, tag, -1, routed, 0)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(USE_EVERY_S, self._look_at_routes) if self._tags else None
 
     def _on_news(self) -> None:
         os.eventfd_read(self._event_fd)

@@ -45,7 +45,6 @@ class Target:
     tag: int
     next_at: int
     traffic: bool = False
-    routed: bool = False
     interval: int = IDLE_US
     silent: bool = True
     declared: bool = False
@@ -134,25 +133,20 @@ class Probing:
         self.targets = [t for t in self.targets if t.tag != tag]
         self._share(now)
 
-    def use(self, tag: int, now: int, *, traffic: bool | None = None, routed: bool | None = None) -> None:
-        """What is known of the tunnel's use; None: as before."""
+    def use(self, tag: int, now: int, *, traffic: bool) -> None:
+        """Whether packets of others go through the tunnel."""
         for t in self.targets:
             if t.tag == tag:
-                t.traffic = t.traffic if traffic is None else traffic
-                t.routed = t.routed if routed is None else routed
+                t.traffic = traffic
                 self._share(now)
 
     def _share(self, now: int) -> None:
-        """Divide the budget: one probe per second each, then traffic, then routes."""
+        """Divide the budget: one probe per second each, the rest to those with traffic."""
         left = max(BUDGET_MHZ - 1000 * len(self.targets), 0)
         with_traffic = sum(t.traffic for t in self.targets)
-        with_routes = sum(t.routed and not t.traffic for t in self.targets)
         first = min(3000, left // with_traffic) if with_traffic else 0
-        left -= first * with_traffic
-        second = min(3000, left // with_routes) if with_routes else 0
         for t in self.targets:
-            extra = first if t.traffic else second if t.routed else 0
-            t.interval = 1_000_000_000 // (1000 + extra)
+            t.interval = 1_000_000_000 // (1000 + (first if t.traffic else 0))
             if not t.silent:
                 t.next_at = min(t.next_at, now + t.interval)
 

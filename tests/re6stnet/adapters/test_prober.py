@@ -53,10 +53,9 @@ class ByHand:
         lib.prober_remove(self.prober, tag, now)
         self.reference.remove(tag, now)
 
-    def use(self, tag: int, traffic: int, routed: int, now: int) -> None:
-        lib.prober_use(self.prober, tag, traffic, routed, now)
-        kept = {-1: None, 0: False, 1: True}
-        self.reference.use(tag, now, traffic=kept[traffic], routed=kept[routed])
+    def use(self, tag: int, traffic: bool, now: int) -> None:
+        lib.prober_use(self.prober, tag, traffic, now)
+        self.reference.use(tag, now, traffic=traffic)
 
     def due(self) -> int | None:
         due = lib.prober_due(self.prober)
@@ -121,7 +120,7 @@ def test_the_thread_decides_as_its_reference(steps: list[Step], answers: list[in
             case "remove":
                 both.remove(tag, now)
             case "use":
-                both.use(tag, flag, number % 3 - 1, now)
+                both.use(tag, bool(flag), now)
             case "answer":
                 both.answer(tag, number % 40, now)
         both.compare()
@@ -153,7 +152,7 @@ def ends() -> Iterator[list[TestNamespace]]:
 async def prober(ends: list[TestNamespace]) -> AsyncIterator[tuple[Prober, Collected]]:
     """Of the left one, which is entered."""
     told = Collected()
-    made = Prober(told, routed=lambda _nonce: True)
+    made = Prober(told)
     with ends[0].entered():
         made.start()
         yield made, told
@@ -317,7 +316,6 @@ async def test_traffic_of_others_brings_more_probes(
     ends: list[TestNamespace], prober: tuple[Prober, Collected]
 ) -> None:
     probes, told = prober
-    probes._routed = lambda _nonce: False
     ends[1].run(f"ip addr add {PEER}/64 dev wire nodad")
     probes.add("a", "wire", PEER)
     assert await told.next() == TunnelAnswers("a")
@@ -343,7 +341,7 @@ async def test_a_prober_that_finds_no_memory_can_be_closed(monkeypatch: pytest.M
         def prober_new() -> object:
             return ffi.NULL
 
-    made = Prober(Collected(), routed=lambda _nonce: True)
+    made = Prober(Collected())
     with monkeypatch.context() as patch:
         patch.setattr("re6stnet.adapters.prober.lib", Library)
         with pytest.raises(MemoryError):
