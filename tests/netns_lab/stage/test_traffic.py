@@ -33,10 +33,11 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-async def test_packets_pass_up_to_the_size_that_the_path_takes_and_the_line_too(lab: Lab) -> None:
+async def test_packets_pass_up_to_the_size_that_the_path_takes_or_are_refused_by_the_line(lab: Lab) -> None:
     a, target = lab.machines["a"], lab.topology.address6_of("b")
     assert target is not None
-    for size, count in ((HEADERS, 3), (1400, 2), (1401, 0), (1500, 0), (1501, 0)):
+    refused = (1501, 1)  # the sender is told at once
+    for size, count in ((HEADERS, 3), (1400, 2), (1401, 0), (1500, 0), refused):
         assert await answered(a, target, size, count=count or 1) == count
 
 
