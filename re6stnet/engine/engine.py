@@ -467,7 +467,7 @@ class Engine:
 
     def _is_candidate(self, peer: KnownPeer, now: float) -> bool:
         """Known where, not waited for, no tunnel yet, and one of the two can reach the other."""
-        if not peer.endpoints_known or peer.retry_at > now or self.tunnels.with_peer(peer.prefix):
+        if not peer.endpoints_known or not peer.may_be_tried(now) or self.tunnels.with_peer(peer.prefix):
             return False
         relayed = peer.relayed and self._relay
         can_tell = relayed or bool(peer.endpoints) or self.routes.is_reachable(peer.prefix)
@@ -487,7 +487,7 @@ class Engine:
             if self.tunnels.with_peer(prefix) is not None:
                 continue
             peer = self.peers.get(prefix)
-            if not peer.endpoints_known and peer.retry_at <= now:
+            if not peer.endpoints_known and peer.may_be_tried(now):
                 unknown.append(prefix)
         self._asking.update(unknown)
         return [AskEndpoints(prefix) for prefix in unknown]

@@ -42,6 +42,10 @@ class KnownPeer:
         """The peer's preferred endpoint of this protocol."""
         return next((e for e in self.endpoints if e.protocol is protocol), None)
 
+    def may_be_tried(self, now: float) -> bool:
+        """Neither waited for nor, whatever was heard of it since, kept out."""
+        return max(self.retry_at, self.refused_until) <= now
+
     def udp_works(self, now: float) -> bool:
         """Whether UDP is worth trying."""
         return self.udp_failed_at is None or now - self.udp_failed_at > UDP_FAILURE_S

@@ -13,7 +13,7 @@ from netns_lab import cleanup
 from netns_lab.namespace import NETNS_DIR
 from tests.helpers.lab_command import netns_lab
 
-QUICK = ("mac_rotation", "one_port", "revoked")
+QUICK = ("mac_rotation", "one_port")
 
 
 @pytest.mark.root

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from re6st_core.address import Endpoint, Protocol, decode_endpoints_untrusted
 from re6st_core.prefix import Prefix
 from re6stnet.engine.messages import PeerSeen
-from re6stnet.engine.peers import LAST_RETRY_S, MAX_PEERS, PeerBook
+from re6stnet.engine.peers import LAST_RETRY_S, MAX_PEERS, OFFENDED_S, PeerBook
 
 OWN, PEER = Prefix(16, 0), Prefix(16, 1)
 ENDPOINTS = decode_endpoints_untrusted("192.0.2.1,1194,udp;192.0.2.1,1194,tcp")
@@ -75,3 +75,13 @@ def test_endpoints_that_may_not_be_used_any_more_are_forgotten() -> None:
     closed.add("FR")
     book.recheck()
     assert not book.get(PEER).endpoints_known
+
+
+def test_who_offended_is_kept_out_whatever_is_heard_of_it() -> None:
+    book, rng = PeerBook(OWN), random.Random(1)
+    book.offended(PEER, now=0.0)
+    book.learn([PeerSeen(PEER, ENDPOINTS)])
+    book.failed(PEER, now=1.0, rng=rng)
+    book.hope(now=2.0, rng=rng)
+    assert not book.get(PEER).may_be_tried(OFFENDED_S - 1)
+    assert book.get(PEER).may_be_tried(OFFENDED_S + 1)
